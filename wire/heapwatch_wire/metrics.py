@@ -1,0 +1,129 @@
+"""Every metric that Heapwatch emits, in one table.
+
+The OTLP push, the Prometheus page, docs/metrics.md, the dashboards and the alert rules take their names
+from here. Names follow OpenTelemetry semantic conventions where they exist and `heapwatch.*` where they
+don't; the Prometheus spelling comes from the standard translation (dots to underscores, unit suffix,
+`_total` for counters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Instrument = Literal["gauge", "counter", "histogram"]
+Source = Literal["agent", "collector", "analyzer"]
+
+PAUSE_BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+
+_UNIT_SUFFIX = {"By": "bytes", "s": "seconds", "1": "ratio", "By/s": "bytes_per_second"}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. `unit` is UCUM ("By", "s", "1", "{collection}"); counters are monotonic and cumulative."""
+
+    name: str
+    instrument: Instrument
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    source: Source = "agent"
+
+    @property
+    def prometheus(self) -> str:
+        """Name on a Prometheus page (a histogram's without `_bucket`, `_sum`, `_count`)."""
+        name = self.name.replace(".", "_")
+        suffix = _UNIT_SUFFIX.get(self.unit, "")
+        if suffix == "ratio" and self.instrument != "gauge":
+            suffix = ""
+        if suffix and not name.endswith("_" + suffix):
+            name += "_" + suffix
+        return name + "_total" if self.instrument == "counter" else name
+
+
+def label(attribute: str) -> str:
+    """Prometheus spelling of an attribute or resource attribute name."""
+    return attribute.replace(".", "_")
+
+
+_GENERATION = ("cpython.gc.generation",)
+_SITE = ("heapwatch.site", "code.function.name", "code.file.path", "code.line.number")
+
+METRICS: tuple[Metric, ...] = (
+    # The process, from /proc.
+    Metric("process.memory.usage", "gauge", "By", "Resident set size (RSS)."),
+    Metric("process.memory.virtual", "gauge", "By", "Virtual memory size."),
+    Metric("heapwatch.process.memory.peak", "gauge", "By", "Largest RSS so far (VmHWM)."),
+    Metric("heapwatch.process.memory.pss", "gauge", "By", "Proportional set size: shared pages divided by their users."),
+    Metric("heapwatch.process.memory.private", "gauge", "By", "Private pages, clean and dirty (USS)."),
+    Metric("heapwatch.process.memory.shared", "gauge", "By", "Pages shared with other processes."),
+    Metric("heapwatch.process.memory.swap", "gauge", "By", "Swapped-out memory."),
+    Metric("process.cpu.time", "counter", "s", "CPU time used.", ("cpu.mode",)),
+    Metric("process.thread.count", "gauge", "{thread}", "Threads of the process."),
+    Metric("process.unix.file_descriptor.count", "gauge", "{file_descriptor}", "Open file descriptors."),
+    Metric("process.uptime", "gauge", "s", "Time since the process started."),
+    # The container, from its cgroup (v1 or v2).
+    Metric("container.memory.usage", "gauge", "By", "Memory charged to the cgroup."),
+    Metric("container.memory.working_set", "gauge", "By", "Usage less inactive file pages: what the OOM killer judges."),
+    Metric("heapwatch.container.memory.limit", "gauge", "By", "Memory limit of the cgroup; absent when there is none."),
+    Metric("heapwatch.container.memory.peak", "gauge", "By", "Largest usage of the cgroup so far."),
+    Metric("heapwatch.container.memory.events", "counter", "{event}", "Memory events of the cgroup.", ("heapwatch.event",)),
+    # The collector of garbage.
+    Metric("cpython.gc.collections", "counter", "{collection}", "Collections of a generation.", _GENERATION),
+    Metric("cpython.gc.collected_objects", "counter", "{object}", "Objects freed by a generation's collections.", _GENERATION),
+    Metric("cpython.gc.uncollectable_objects", "counter", "{object}", "Objects found uncollectable.", _GENERATION),
+    Metric("heapwatch.gc.pause", "histogram", "s", "Pause of a garbage collection.", _GENERATION, PAUSE_BUCKETS),
+    # The allocators.
+    Metric("heapwatch.heap.live", "gauge", "By", "Estimated live bytes of the Python heap since the agent's start."),
+    Metric("heapwatch.heap.live_objects", "gauge", "{object}", "Estimated live blocks of the Python heap since the agent's start."),
+    Metric("heapwatch.heap.allocated", "counter", "By", "Estimated bytes allocated since the agent's start."),
+    Metric("heapwatch.heap.allocations", "counter", "{object}", "Estimated blocks allocated since the agent's start."),
+    Metric("heapwatch.pymalloc.arenas", "gauge", "By", "Memory held by pymalloc arenas."),
+    Metric("heapwatch.pymalloc.used", "gauge", "By", "Memory of pymalloc blocks in use."),
+    Metric("heapwatch.malloc.arenas", "gauge", "By", "Memory held by the C library's allocator."),
+    Metric("heapwatch.malloc.used", "gauge", "By", "Memory of the C library's blocks in use."),
+    Metric("heapwatch.memory.fragmentation", "gauge", "1", "Held and unused over held, of both allocators."),
+    # The agent about itself.
+    Metric("heapwatch.sampler.interval", "gauge", "By", "Mean bytes between two samples."),
+    Metric("heapwatch.sampler.samples", "counter", "{sample}", "Samples taken."),
+    Metric("heapwatch.sampler.live_samples", "gauge", "{sample}", "Sampled blocks that live."),
+    Metric("heapwatch.sampler.memory", "gauge", "By", "Memory of the sampler's own tables."),
+    Metric("heapwatch.sampler.dropped", "counter", "{sample}", "Samples lost.", ("heapwatch.reason",)),
+    Metric("heapwatch.agent.dropped", "counter", "{delivery}", "Deliveries lost.", ("heapwatch.reason",)),
+    Metric("heapwatch.agent.errors", "counter", "{error}", "Failures of the agent that the service did not notice.", ("heapwatch.reason",)),
+    Metric("heapwatch.agent.queue", "gauge", "{delivery}", "Deliveries waiting."),
+    # Requests.
+    Metric(
+        "http.server.request.duration", "histogram", "s", "Duration of HTTP server requests.",
+        ("http.request.method", "http.route", "http.response.status_code"), DURATION_BUCKETS,
+    ),
+    # The collector about itself.
+    Metric("heapwatch.collector.received", "counter", "{request}", "Requests accepted.", ("heapwatch.signal",), source="collector"),
+    Metric("heapwatch.collector.rejected", "counter", "{request}", "Requests refused.", ("heapwatch.signal", "heapwatch.reason"), source="collector"),
+    Metric("heapwatch.collector.pending", "gauge", "By", "Bytes received and not yet committed.", source="collector"),
+    Metric("heapwatch.collector.commit.duration", "histogram", "s", "Duration of a group commit.", buckets=DURATION_BUCKETS, source="collector"),
+    # What the analyzer found.
+    Metric("heapwatch.leak.growth", "gauge", "By/s", "Growth of a leaking allocation site, over all instances.", _SITE, source="analyzer"),
+    Metric("heapwatch.leak.live", "gauge", "By", "Live bytes of a leaking allocation site, over all instances.", _SITE, source="analyzer"),
+    Metric("heapwatch.memory.growth", "gauge", "By/s", "Growth of an instance's memory.", source="analyzer"),
+    Metric("heapwatch.memory.limit_eta", "gauge", "s", "Forecast time until an instance meets its memory limit.", source="analyzer"),
+    Metric("heapwatch.anomaly.score", "gauge", "1", "Anomaly score of an instance, 0 usual to 1 strange.", source="analyzer"),
+    Metric("heapwatch.advice.memory.request", "gauge", "By", "Recommended memory request of an instance.", source="analyzer"),
+    Metric("heapwatch.advice.memory.limit", "gauge", "By", "Recommended memory limit of an instance.", source="analyzer"),
+    Metric("heapwatch.advice.replicas", "gauge", "{instance}", "Recommended number of instances.", source="analyzer"),
+)
+
+BY_NAME: dict[str, Metric] = {m.name: m for m in METRICS}
+
+RESOURCE_ATTRIBUTES: tuple[str, ...] = (
+    "service.name",
+    "service.version",
+    "service.instance.id",
+    "process.pid",
+    "host.name",
+    "process.runtime.name",
+    "process.runtime.version",
+)

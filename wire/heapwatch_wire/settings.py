@@ -1,0 +1,113 @@
+"""The settings of every room: name, type, unit, bounds, default and help, in one place.
+
+Environment variable: HEAPWATCH_ and the name in capitals. File: `heapwatch.toml`, a section per room.
+docs/configuration.md is generated from these tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from heapwatch_wire.config import setting
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """Section `[agent]`: the part that runs inside your process."""
+
+    enabled: bool = setting(True, "Start the agent; off leaves the process untouched.")
+    service: str = setting("", "Name of the service, as on dashboards (default: the program's name).")
+    service_version: str = setting("", "Version of the service; verdicts are made per version.")
+    collector: str = setting(
+        "", "Address of the collector, such as http://127.0.0.1:4040; empty keeps everything local."
+    )
+    token: str = setting("", "Bearer token sent to the collector.")
+    sampling_interval: int = setting(
+        65536, "Mean bytes allocated between two samples.", unit="bytes", minimum=1, maximum=64 << 20
+    )
+    max_depth: int = setting(128, "Frames kept of a stack; longer ones are marked truncated.", unit="count", minimum=1, maximum=1024)
+    push_interval: float = setting(
+        10.0, "Time between two deliveries to the collector.", unit="seconds", minimum=0.5, maximum=3600
+    )
+    push_timeout: float = setting(5.0, "Limit for one delivery.", unit="seconds", minimum=0.1, maximum=60)
+    queue_size: int = setting(
+        8, "Deliveries kept while the collector can't be reached; the oldest is dropped first.",
+        unit="count", minimum=1, maximum=1000,
+    )
+    holders: bool = setting(True, "Search what holds the objects of a growing site.")
+    holders_budget: float = setting(
+        0.05, "Time that one slice of the holder search may hold the interpreter.", unit="seconds",
+        minimum=0.001, maximum=1,
+    )
+    instrument: bool = setting(True, "Label samples by endpoint in Flask applications without a code change.")
+    runtime_dir: str = setting(
+        "", "Folder of the control sockets (default: $XDG_RUNTIME_DIR/heapwatch, else /tmp/heapwatch-UID)."
+    )
+
+
+@dataclass(frozen=True)
+class CollectorSettings:
+    """Section `[collector]`: `heapwatch serve`."""
+
+    listen: str = setting("127.0.0.1:4040", "Address to listen on, HOST:PORT; port 0 takes a free one.")
+    data: str = setting("heapwatch-data", "Folder of the embedded store.")
+    token: str = setting("", "Bearer token that clients must send; required when not listening on loopback.")
+    max_body: int = setting(
+        16 << 20, "Largest request body accepted, before and after decompression.", unit="bytes",
+        minimum=1 << 10, maximum=1 << 30,
+    )
+    retention: float = setting(
+        14 * 86400.0, "Age at which profiles and metrics are deleted.", unit="seconds", minimum=3600,
+        maximum=10 * 365 * 86400,
+    )
+    commit_interval: float = setting(
+        0.2, "Longest time that a received batch waits for its group commit.", unit="seconds",
+        minimum=0.01, maximum=5,
+    )
+    pending_limit: int = setting(
+        64 << 20, "Bytes waiting for commit above which senders get 429.", unit="bytes", minimum=1 << 20,
+        maximum=4 << 30,
+    )
+    threads: int = setting(8, "Requests served at once.", unit="count", minimum=2, maximum=128)
+
+
+@dataclass(frozen=True)
+class AnalyzerSettings:
+    """Section `[analyzer]`: `heapwatch analyze`."""
+
+    collector: str = setting("http://127.0.0.1:4040", "Address of the collector that is read and written.")
+    token: str = setting("", "Bearer token sent to the collector.")
+    analyze_interval: float = setting(
+        15.0, "Time between two analyses.", unit="seconds", minimum=1, maximum=86400
+    )
+    window: float = setting(
+        3600.0, "How far back an analysis looks.", unit="seconds", minimum=60, maximum=30 * 86400
+    )
+    warmup: float = setting(
+        30.0, "Start of a process's life that is not judged.", unit="seconds", minimum=0, maximum=86400
+    )
+    memory_limit: int = setting(
+        0, "Memory limit of an instance when it reports none itself; 0 means unknown.", unit="bytes",
+        minimum=0, maximum=1 << 50,
+    )
+
+
+@dataclass(frozen=True)
+class AlertSettings:
+    """Section `[alerts]`: `heapwatch alerts run`."""
+
+    collector: str = setting("http://127.0.0.1:4040", "Address of the collector whose data are judged.")
+    token: str = setting("", "Bearer token sent to the collector.")
+    evaluation_interval: float = setting(
+        15.0, "Time between two evaluations.", unit="seconds", minimum=1, maximum=3600
+    )
+    webhook: str = setting("", "Address that gets alerts as JSON in Alertmanager's webhook format.")
+    alertmanager: str = setting("", "Address of an Alertmanager that gets alerts through its API v2.")
+
+
+SECTIONS: dict[str, type] = {
+    "agent": AgentSettings,
+    "collector": CollectorSettings,
+    "analyzer": AnalyzerSettings,
+    "alerts": AlertSettings,
+}

@@ -1,0 +1,59 @@
+"""Frames, stacks and allocation sites: who is named when memory grows."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_STDLIB = re.compile(r"(^<frozen )|(/lib/python3\.\d+t?/(?!site-packages/|dist-packages/))")
+_INSTALLED = re.compile(r"/(site|dist)-packages/")
+
+
+class Frame(NamedTuple):
+    """One call: qualified function name, file as the code object names it, line (1-based, 0 unknown)."""
+
+    function: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.function} ({self.file}:{self.line})"
+
+
+Stack = tuple[Frame, ...]
+"""Frames, the innermost (allocating) first."""
+
+UNKNOWN = Frame("?", "?", 0)
+
+
+def is_stdlib(frame: Frame) -> bool:
+    """Whether `frame` belongs to Python's own library."""
+    return bool(_STDLIB.search(frame.file))
+
+
+def is_installed(frame: Frame) -> bool:
+    """Whether `frame` belongs to an installed package."""
+    return bool(_INSTALLED.search(frame.file))
+
+
+def responsible(stack: Sequence[Frame]) -> Frame:
+    """The innermost frame outside the standard library: whose line makes the objects.
+
+    The innermost frame itself when all of the stack is standard library; UNKNOWN for an empty stack.
+    """
+    if not stack:
+        return UNKNOWN
+    return next((f for f in stack if not is_stdlib(f)), stack[0])
+
+
+def own_caller(stack: Sequence[Frame]) -> Frame | None:
+    """The innermost frame of the user's own code: neither standard library nor installed package."""
+    return next((f for f in stack if not is_stdlib(f) and not is_installed(f)), None)
+
+
+def site_id(frame: Frame) -> str:
+    """16 hexadecimal digits that name the allocation site `frame` on every instance alike."""
+    text = "\0".join((frame.function, frame.file, str(frame.line)))
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
