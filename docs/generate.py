@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Writes the generated pages of docs/ from the tables in the code; `--check` fails when a page is stale.
+
+Also checks that every relative link and image in the documentation leads somewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from heapwatch_app.settings import AppSettings
+from heapwatch_wire import config
+from heapwatch_wire.metrics import METRICS, RESOURCE_ATTRIBUTES
+from heapwatch_wire.settings import SECTIONS
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = "<!-- Written by docs/generate.py; edit the table in {source} instead. -->\n\n"
+
+
+def metrics_page() -> str:
+    """docs/metrics.md: every metric with its names, unit, attributes and meaning."""
+    lines = [
+        HEADER.format(source="wire/heapwatch_wire/metrics.py"),
+        "# Metrics\n\n",
+        "Names are OpenTelemetry's; the second column is the Prometheus spelling. Resource attributes on all: ",
+        ", ".join(f"`{name}`" for name in RESOURCE_ATTRIBUTES) + ".\n",
+    ]
+    for source, title in (
+        ("agent", "From the agent"),
+        ("app", "From the reference app"),
+        ("collector", "From the collector"),
+        ("analyzer", "From the analyzer"),
+    ):
+        rows = [m for m in METRICS if m.source == source]
+        if not rows:
+            continue
+        lines.append(f"\n## {title}\n\n| metric | Prometheus | kind | unit | attributes | meaning |\n|---|---|---|---|---|---|\n")
+        for m in rows:
+            attributes = ", ".join(f"`{a}`" for a in m.attributes)
+            lines.append(f"| `{m.name}` | `{m.prometheus}` | {m.instrument} | {m.unit} | {attributes} | {m.description} |\n")
+    return "".join(lines)
+
+
+def configuration_page() -> str:
+    """docs/configuration.md: every setting of every room."""
+    lines = [
+        HEADER.format(source="wire/heapwatch_wire/settings.py and app/heapwatch_app/settings.py"),
+        "# Configuration\n\n",
+        "A setting is taken from code or the command line, else from the environment variable, else from its section "
+        f"in `{config.FILE_NAME}` (in the working directory, or where `HEAPWATCH_CONFIG` says). ",
+        "Sizes may be written `64KiB` or `1MiB`, durations `500ms`, `10s` or `5min`. ",
+        "A value that can't be used is an error that names the variable, the value and what is allowed.\n",
+    ]
+    for section, table in {**SECTIONS, "app": AppSettings}.items():
+        summary = " ".join((table.__doc__ or "").split())
+        lines.append(f"\n## `[{section}]`\n\n{summary}\n\n| setting | variable | default | allowed | meaning |\n|---|---|---|---|---|\n")
+        for name, row in config.rows(table):
+            default = "" if row.default == "" else f"`{row.default}`"
+            lines.append(f"| `{name}` | `{config.variable(name)}` | {default} | {config.describe(row)} | {row.help} |\n")
+    return "".join(lines)
+
+
+PAGES = {"docs/metrics.md": metrics_page, "docs/configuration.md": configuration_page}
+
+
+def stale_pages() -> Iterator[str]:
+    for name, page in PAGES.items():
+        path = ROOT / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != page():
+            yield f"{name} is stale: run `make docs`"
+
+
+def dead_links() -> Iterator[str]:
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for document in documents:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8")):
+            if "://" not in target and not target.startswith("mailto:") and not (document.parent / target).exists():
+                yield f"{document.relative_to(ROOT)}: {target} leads nowhere"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a page or a link is stale")
+    args = parser.parse_args()
+    if not args.check:
+        for name, page in PAGES.items():
+            (ROOT / name).write_text(page(), encoding="utf-8")
+            print(f"wrote {name}")
+        return 0
+    problems = [*stale_pages(), *dead_links()]
+    print("\n".join(problems) or "docs are up to date")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""What all rooms' tests share: waiting without sleeping, free ports, children stopped by pid."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+try:
+    from hypothesis import HealthCheck, settings
+except ModuleNotFoundError:  # an environment that runs only the tests without properties
+    pass
+else:
+    settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("thorough", max_examples=2000, deadline=None)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Child:
+    """A process started by a test, with what it printed so far; stopped by pid when the test ends."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None) -> None:
+        self.process = subprocess.Popen(  # noqa: S603
+            list(command),
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def wait_line(self, text: str, timeout: float = 30.0) -> str:
+        """The first printed line that contains `text`; fails with all output when it doesn't come."""
+        wait_until(lambda: self._find(text) is not None or self.process.poll() is not None, timeout, text)
+        self._reader.join(1.0 if self.process.poll() is not None else 0.0)
+        line = self._find(text)
+        assert line is not None, f"{text!r} was not printed (exit {self.process.poll()}):\n{self.output}"
+        return line
+
+    def _find(self, text: str) -> str | None:
+        return next((line for line in list(self.lines) if text in line), None)
+
+    def stop(self, timeout: float = 10.0) -> int:
+        """SIGTERM, then SIGKILL to the whole group after `timeout`; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        code = self.process.wait()
+        self._reader.join(1.0)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+
+def wait_until(condition: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
+    """The first true result of `condition`, asked every 20 ms; AssertionError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while True:
+        result = condition()
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what or condition}"
+        pause.wait(0.02)
+
+
+@pytest.fixture(name="wait_until")
+def wait_until_fixture() -> Callable[..., Any]:
+    return wait_until
+
+
+@pytest.fixture
+def spawn() -> Iterator[Callable[..., Child]]:
+    """spawn(*command, env=None, cwd=None) -> Child; all are stopped when the test ends."""
+    children: list[Child] = []
+
+    def start(*command: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Child:
+        children.append(Child(command, env, cwd))
+        return children[-1]
+
+    yield start
+    for child in reversed(children):
+        child.stop()
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """free_port() -> a TCP port that nobody listens on right now."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def heapwatch() -> list[str]:
+    """The `heapwatch` command of the environment that runs the tests, as the start of a command line."""
+    return [sys.executable, "-m", "heapwatch"]
