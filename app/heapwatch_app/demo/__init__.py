@@ -1,0 +1,1 @@
+"""The whole product on the reference app: collector, app, load, a fault, analyzer, verdict."""
