@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Instrument = Literal["gauge", "counter", "histogram"]
-Source = Literal["agent", "collector", "analyzer"]
+Source = Literal["agent", "collector", "analyzer", "app"]
 
 PAUSE_BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -92,6 +92,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("heapwatch.sampler.live_samples", "gauge", "{sample}", "Sampled blocks that live."),
     Metric("heapwatch.sampler.memory", "gauge", "By", "Memory of the sampler's own tables."),
     Metric("heapwatch.sampler.dropped", "counter", "{sample}", "Samples lost.", ("heapwatch.reason",)),
+    Metric(
+        "heapwatch.sampler.displaced",
+        "gauge",
+        "{sampler}",
+        "1 when another tool has displaced the sampler's hooks, else 0.",
+    ),
     Metric("heapwatch.agent.dropped", "counter", "{delivery}", "Deliveries lost.", ("heapwatch.reason",)),
     Metric("heapwatch.agent.errors", "counter", "{error}", "Failures of the agent that the service did not notice.", ("heapwatch.reason",)),
     Metric("heapwatch.agent.queue", "gauge", "{delivery}", "Deliveries waiting."),
@@ -114,6 +120,30 @@ METRICS: tuple[Metric, ...] = (
     Metric("heapwatch.advice.memory.request", "gauge", "By", "Recommended memory request of an instance.", source="analyzer"),
     Metric("heapwatch.advice.memory.limit", "gauge", "By", "Recommended memory limit of an instance.", source="analyzer"),
     Metric("heapwatch.advice.replicas", "gauge", "{instance}", "Recommended number of instances.", source="analyzer"),
+    # What a service may send itself: the alerts and dashboards that read these wait until it does.
+    Metric(
+        "app.cache.lookups",
+        "counter",
+        "{lookup}",
+        "Cache lookups by cache and result (hit or miss).",
+        ("app.cache.name", "app.cache.result"),
+        source="app",
+    ),
+    Metric(
+        "app.database.connection.failures",
+        "counter",
+        "{failure}",
+        "Database connections that could not be made or taken from the pool.",
+        source="app",
+    ),
+    Metric(
+        "system.filesystem.utilization",
+        "gauge",
+        "1",
+        "Used space over size of a file system that the service writes to.",
+        ("system.filesystem.mountpoint",),
+        source="app",
+    ),
 )
 
 BY_NAME: dict[str, Metric] = {m.name: m for m in METRICS}

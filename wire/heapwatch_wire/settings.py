@@ -103,6 +103,19 @@ class AlertSettings:
     )
     webhook: str = setting("", "Address that gets alerts as JSON in Alertmanager's webhook format.")
     alertmanager: str = setting("", "Address of an Alertmanager that gets alerts through its API v2.")
+    repeat_interval: float = setting(
+        4 * 3600.0,
+        "Time after which the webhook gets a still firing alert again.",
+        unit="seconds",
+        minimum=60,
+        maximum=30 * 86400,
+    )
+    runbooks: str = setting(
+        "docs/runbooks", "Folder or address of the runbook pages, as alerts link to them."
+    )
+    evidence: str = setting(
+        "", "Address of the collector as people reach it, for links in alerts (default: collector's)."
+    )
 
 
 SECTIONS: dict[str, type] = {
