@@ -1,0 +1,1 @@
+"""Always-on memory observability for Python services."""

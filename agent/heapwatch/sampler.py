@@ -1,0 +1,204 @@
+"""The allocation sampler as Python sees it: the C extension with types, or a stand-in that says why not."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol, TypeAlias, cast
+
+from heapwatch_wire.sites import Frame, Stack
+
+NO_LABEL = 0
+OTHER_ENDPOINTS = "(other)"
+
+NativeRow: TypeAlias = tuple[
+    int, tuple[tuple[str, str, int], ...], bool, int, str, float, float, float, float
+]
+
+
+class Row(NamedTuple):
+    """Totals of one (stack, label, thread): innermost frame first; in use now, allocated since the start."""
+
+    stack_id: int
+    frames: Stack
+    truncated: bool
+    label: int
+    thread: str
+    inuse_objects: float
+    inuse_bytes: float
+    alloc_objects: float
+    alloc_bytes: float
+
+
+class LiveSample(NamedTuple):
+    """A sampled block that lives: address, size in bytes, birth (Unix seconds), label."""
+
+    address: int
+    size: int
+    birth: float
+    label: int
+
+
+class Native(Protocol):
+    """What the C extension `heapwatch._sampler` offers."""
+
+    def start(self, interval: int, max_depth: int, seed: int = 0) -> None: ...
+    def stop(self) -> None: ...
+    def set_interval(self, interval: int) -> None: ...
+    def set_label(self, label: int) -> int: ...
+    def export(self, since: int = 0) -> list[NativeRow]: ...
+    def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]: ...
+    def objects(self, stack: int, limit: int) -> list[object]: ...
+    def stats(self) -> dict[str, int | float]: ...
+
+
+class Labels:
+    """Names of endpoints by small integers, 1 upwards; beyond `limit` names all others share one.
+
+    Used in the request path and across forks, so there is no lock: each step is one atomic operation.
+    """
+
+    def __init__(self, limit: int = 1000) -> None:
+        self._limit = limit
+        self._next = itertools.count(1)
+        self._ids: dict[str, int] = {}
+        self._names: dict[int, str] = {NO_LABEL: ""}
+
+    def intern(self, name: str) -> int:
+        """The label of `name`, made on first sight."""
+        known = self._ids.get(name)
+        if known is not None:
+            return known
+        if len(self._ids) >= self._limit and name != OTHER_ENDPOINTS:
+            return self.intern(OTHER_ENDPOINTS)
+        label = self._ids.setdefault(name, next(self._next))
+        self._names[label] = name
+        return label
+
+    def name(self, label: int) -> str:
+        """The name of `label`; "" for none or unknown."""
+        return self._names.get(label, "")
+
+
+class Sampler(Protocol):
+    """What the rest of the agent asks of a sampler. `reason` says why there are no samples, else ""."""
+
+    @property
+    def reason(self) -> str: ...
+    @property
+    def labels(self) -> Labels: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def set_interval(self, interval: int) -> None: ...
+    def set_label(self, label: int) -> int: ...
+    def export(self) -> list[Row]: ...
+    def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]: ...
+    def objects(self, stack_id: int, limit: int) -> list[object]: ...
+    def stats(self) -> Mapping[str, int | float]: ...
+
+
+class NativeSampler:
+    """The C extension with types. Frames of a stack are made once and kept while the stack is exported."""
+
+    reason = ""
+
+    def __init__(self, native: Native, interval: int, max_depth: int, labels: Labels | None = None) -> None:
+        self.labels = Labels() if labels is None else labels
+        self.set_label = native.set_label
+        self._native = native
+        self._interval = interval
+        self._max_depth = max_depth
+        self._stacks: dict[int, Stack] = {}
+
+    def start(self) -> None:
+        """Install the hooks and sample; RuntimeError, saying why, where that is not supported."""
+        self._native.start(self._interval, self._max_depth)
+
+    def stop(self) -> None:
+        """Take no more samples."""
+        self._native.stop()
+
+    def set_interval(self, interval: int) -> None:
+        """Change the mean bytes between two samples; estimates stay unbiased."""
+        self._native.set_interval(interval)
+
+    def export(self) -> list[Row]:
+        """Totals of each (stack, label, thread) seen so far."""
+        known = self._stacks
+        kept: dict[int, Stack] = {}
+        rows = []
+        for row in self._native.export():
+            stack_id = row[0]
+            stack = kept.get(stack_id) or known.get(stack_id) or tuple(map(Frame._make, row[1]))
+            kept[stack_id] = stack
+            rows.append(Row(stack_id, stack, *row[2:]))
+        self._stacks = kept
+        return rows
+
+    def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
+        """At most `limit` live samples of a stack, old and new ones mixed."""
+        return [LiveSample(*sample) for sample in self._native.live_samples(stack_id, limit)]
+
+    def objects(self, stack_id: int, limit: int) -> list[object]:
+        """Strong references to at most `limit` live sampled objects of a stack; drop them soon."""
+        return self._native.objects(stack_id, limit)
+
+    def stats(self) -> Mapping[str, int | float]:
+        """The sampler about itself; keys as in `_sampler.pyi`."""
+        return self._native.stats()
+
+
+class NullSampler:
+    """Stands in where the extension can't be used, so that everything else of the agent works."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.labels = Labels()
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    def set_interval(self, interval: int) -> None:
+        """Nothing to set."""
+
+    def set_label(self, label: int) -> int:
+        """Labels nothing; returns "no label"."""
+        return NO_LABEL
+
+    def export(self) -> list[Row]:
+        """No rows."""
+        return []
+
+    def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
+        """No samples."""
+        return []
+
+    def objects(self, stack_id: int, limit: int) -> list[object]:
+        """No objects."""
+        return []
+
+    def stats(self) -> Mapping[str, int | float]:
+        """Nothing known."""
+        return {}
+
+
+def open_sampler(interval: int, max_depth: int, labels: Labels | None = None) -> Sampler:
+    """A started sampler with `interval` mean bytes between samples; a NullSampler where it can't run."""
+    try:
+        native = importlib.import_module("heapwatch._sampler")
+    except ImportError as error:
+        return NullSampler(
+            f"the C extension can't be loaded ({error}); reinstall heapwatch with a C compiler"
+        )
+    if not hasattr(native, "export"):
+        return NullSampler("the C extension is not built; reinstall heapwatch with a C compiler")
+    sampler = NativeSampler(cast(Native, native), interval, max_depth, labels)
+    try:
+        sampler.start()
+    except RuntimeError as error:
+        return NullSampler(str(error))
+    return sampler
