@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import DecodeError
-
 from heapwatch_wire import proto
 from heapwatch_wire.proto import compile as compiler
 
