@@ -9,15 +9,16 @@ variance q*G, not white noise around a line. A site that only turns its objects 
 births and deaths; one that is busy swings around a level.
 
 **What is tested.** Window minima ("floors") drop requests in flight and the teeth of garbage collection.
-A line is fitted to the floors; its standard error is the largest of three, since each is right for another
-kind of series and too small for the rest:
-  - sampling: sqrt(6/5 * q*G)/T, least squares on a random walk (Durlauf and Phillips 1988);
-  - residual: least squares with the residuals' autocorrelation, n * (1-r)/(1+r) effective floors;
-  - walk: long-run variance of the detrended steps (Newey and West 1987); a step counts as one event.
-A leak must be significant, and must look like a line that still goes on: the last third keeps a fair part
-of the average rate, and the rate has not fallen significantly from the first third to the last, which is
-how filling caches, warm-up and ramp-then-flat differ from it. The request rate, when given, enters the fit
-as a covariate, so that growth with load is not taken for growth with time.
+A line is fitted to the floors; its standard error is the larger of two:
+  - sampling: sqrt(6/5 * q*G) over the time, least squares on a random walk (Durlauf and Phillips 1988);
+  - noise: AR(1) around the trend, its coefficient and size taken from the steps between floors, before the
+    window too. It covers busy sites (white), slow ones (effective sample size) and turnover (random walk).
+    A container that resizes makes one step, so it counts as one event.
+A leak must be significant and must go on like a line: the last third keeps a fair part of the average
+rate; the rate has not fallen significantly from the first third to the last; and over the whole history a
+line, or one that began late, explains the floors as well as any saturating curve (1-exp, log,
+ramp-then-flat). That is how filling caches and warm-up differ. The request rate, when given, enters the
+fit as a covariate, so that growth with load is not taken for growth with time.
 
 **Windows.** Everything since the warm-up, and its last half, quarter, ...: a steep leak that began a
 minute ago is found in a short one, a slow leak in a long one.
@@ -27,14 +28,15 @@ All statistics are ratios: scaling bytes and the sampling interval together chan
 
 from __future__ import annotations
 
-import itertools
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from heapwatch_wire import trend
 from heapwatch_wire.evidence import Growth
+from heapwatch_wire.trend import Push
 
 Decision = Literal["leak", "suspicion", "stable", "learning"]
 _RANK: dict[Decision, int] = {"learning": 0, "stable": 1, "suspicion": 2, "leak": 3}
@@ -55,6 +57,8 @@ class Thresholds:
         time constants 0.44; ramp-then-flat 0.
     slowing_z: fall of the rate from first to last third over its standard error, at which growth is
         taken for saturating. A line fails this once in 15 looks and is found at the next.
+    saturation: log-likelihood of the best saturating curve less that of a line, over the whole history,
+        below which growth is a line: -1 asks that the line be e times likelier, parameters paid for.
     load_variation: coefficient of variation of the request rate from which it enters the fit.
     confidence: of the interval of the growth rate.
     """
@@ -68,6 +72,7 @@ class Thresholds:
     suspicion_samples: float = 5.0
     ongoing: float = 0.4
     slowing_z: float = 1.5
+    saturation: float = -1.0
     load_variation: float = 0.1
     confidence: float = 0.95
 
@@ -86,7 +91,7 @@ class Series:
     load: (Unix time, requests per second) of the instance, in order of time; empty when unknown.
     """
 
-    points: Sequence[tuple[float, float, float]]
+    points: Sequence[Push]
     interval: float
     start: float | None = None
     load: Sequence[tuple[float, float]] = ()
@@ -107,52 +112,41 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Trend:
-    """The line through the floors of one series in one window; rates in bytes per second."""
+    """One series in one window; rates in bytes per second."""
 
     end: float
     span: float
-    slope: float
-    error: float
+    line: trend.Line
     objects: float
-    quantum: float
-    thirds: tuple[float, float, float]
-
-    @property
-    def samples(self) -> float:
-        return self.slope * self.span / self.quantum
+    samples: float
+    history: tuple[Series, Sequence[Push]]
 
 
 def judge(instances: Sequence[Series], thresholds: Thresholds = THRESHOLDS) -> Finding:
     """The finding for one site over all `instances`: the most serious of all windows."""
-    judged = [(s, _judged_points(s, thresholds)) for s in instances]
-    judged = [
-        (s, p) for s, p in judged if len(p) >= thresholds.points and p[-1][0] - p[0][0] >= thresholds.span
-    ]
+    judged = [(s, p) for s in instances if _enough(p := _after_warmup(s, thresholds), thresholds)]
     if not judged:
         return _learning(instances, thresholds)
-    best: Finding | None = None
     length = max(p[-1][0] - p[0][0] for _, p in judged)
+    best: Finding | None = None
     while length >= thresholds.span:
-        trends = [t for s, p in judged if (t := _trend(s, _tail(p, length), thresholds)) is not None]
-        if trends:
-            finding = _decide(trends, thresholds)
-            if best is None or _RANK[finding.decision] > _RANK[best.decision]:
-                best = finding
+        trends = [t for s, p in judged if (t := _trend(s, p, length, thresholds)) is not None]
+        finding = _decide(trends, thresholds) if trends else None
+        if finding and (best is None or _RANK[finding.decision] > _RANK[best.decision]):
+            best = finding
         length /= 2
-    return best if best is not None else _learning(instances, thresholds)
+    return best or _learning(instances, thresholds)
 
 
-def _judged_points(series: Series, thresholds: Thresholds) -> Sequence[tuple[float, float, float]]:
+def _after_warmup(series: Series, thresholds: Thresholds) -> Sequence[Push]:
     if not series.points:
         return ()
     start = series.points[0][0] if series.start is None else series.start
     return series.points[bisect_left(series.points, (start + thresholds.warmup,)) :]
 
 
-def _tail(
-    points: Sequence[tuple[float, float, float]], length: float
-) -> Sequence[tuple[float, float, float]]:
-    return points[bisect_left(points, (points[-1][0] - length,)) :]
+def _enough(points: Sequence[Push], thresholds: Thresholds) -> bool:
+    return len(points) >= thresholds.points and points[-1][0] - points[0][0] >= 0.9 * thresholds.span
 
 
 def _learning(instances: Sequence[Series], thresholds: Thresholds) -> Finding:
@@ -163,47 +157,26 @@ def _learning(instances: Sequence[Series], thresholds: Thresholds) -> Finding:
     return Finding("learning", None, len(instances), 0, {}, asdict(thresholds), (reason,))
 
 
-def _trend(
-    series: Series, points: Sequence[tuple[float, float, float]], thresholds: Thresholds
-) -> _Trend | None:
-    if len(points) < thresholds.points or points[-1][0] - points[0][0] < 0.9 * thresholds.span:
+def _trend(series: Series, points: Sequence[Push], length: float, thresholds: Thresholds) -> _Trend | None:
+    """The line through the last `length` seconds, its noise taken from up to four times as many."""
+    window = points[bisect_left(points, (points[-1][0] - length,)) :]
+    if not _enough(window, thresholds):
         return None
-    times, floors, objects = _floors(points)
-    span = points[-1][0] - points[0][0]
-    quantum = _quantum(points, series.interval)
-    load = _load_at(times, series.load, thresholds.load_variation)
-    if load:
-        floors = _without(floors, times, load)
-    slope, residuals = _line(times, floors)
-    error = max(
-        math.sqrt(1.2 * quantum * abs(slope) * span) / span,
-        _residual_error(times, residuals),
-        _walk_error(times, floors),
-    )
-    third = len(times) // 3
-    cuts = ((0, third + 1), (third, 2 * third + 1), (2 * third, len(times)))
-    thirds = tuple(_line(times[a:b], floors[a:b])[0] for a, b in cuts)
-    return _Trend(
-        points[-1][0],
-        span,
-        slope,
-        error,
-        _line(times, objects)[0],
-        quantum,
-        (thirds[0], thirds[1], thirds[2]),
-    )
+    run = max(trend.PUSHES_PER_FLOOR, len(window) // trend.FLOORS_MAX)
+    floors = trend.floors(points[-4 * len(window) :], run)
+    level = trend.without_load(floors.times, floors.bytes, series.load, thresholds.load_variation)
+    noise = trend.noise_of(level)
+    count = len(window) // run
+    line = trend.fit(floors.times[-count:], level[-count:], noise)
+    span = window[-1][0] - window[0][0]
+    quantum = _quantum(window, series.interval)
+    error = max(line.error, math.sqrt(1.2 * quantum * abs(line.slope) / span))
+    objects = trend.slope_of(floors.times[-count:], floors.objects[-count:])
+    line = trend.Line(line.slope, error, line.thirds)
+    return _Trend(window[-1][0], span, line, objects, line.slope * span / quantum, (series, points))
 
 
-def _floors(points: Sequence[tuple[float, float, float]]) -> tuple[list[float], list[float], list[float]]:
-    """Mean time, least bytes and least objects of 6 to 24 runs of equally many points (a multiple of 3)."""
-    count = max(6, min(24, len(points) // 9 * 3))
-    bounds = [len(points) * i // count for i in range(count + 1)]
-    chunks = [points[a:b] for a, b in itertools.pairwise(bounds)]
-    times = [sum(p[0] for p in c) / len(c) for c in chunks]
-    return times, [min(p[1] for p in c) for c in chunks], [min(p[2] for p in c) for c in chunks]
-
-
-def _quantum(points: Sequence[tuple[float, float, float]], interval: float) -> float:
+def _quantum(points: Sequence[Push], interval: float) -> float:
     """Bytes that one sampled block stands for, from the mean size of the site's blocks."""
     count = sum(p[2] for p in points)
     size = sum(p[1] for p in points) / count if count > 0 else 0.0
@@ -212,70 +185,19 @@ def _quantum(points: Sequence[tuple[float, float, float]], interval: float) -> f
     return size / -math.expm1(-size / interval)
 
 
-def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, list[float]]:
-    """Least squares: slope and residuals."""
-    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-    spread = sum((a - mean_x) ** 2 for a in x)
-    slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread if spread else 0.0
-    return slope, [b - mean_y - slope * (a - mean_x) for a, b in zip(x, y, strict=True)]
-
-
-def _residual_error(x: Sequence[float], residuals: Sequence[float]) -> float:
-    """Standard error of the slope for residuals that follow AR(1)."""
-    count = len(x)
-    square = sum(r * r for r in residuals)
-    if square <= 0:
-        return 0.0
-    lagged = sum(a * b for a, b in itertools.pairwise(residuals)) / square
-    correlation = min(0.9, max(0.0, lagged + (1 + 3 * lagged) / count))  # Marriott and Pope 1954
-    inflation = (1 + correlation) / (1 - correlation)
-    mean = sum(x) / count
-    spread = sum((a - mean) ** 2 for a in x)
-    return math.sqrt(square / (count - 2) / spread * inflation)
-
-
-def _walk_error(x: Sequence[float], y: Sequence[float]) -> float:
-    """Standard error of the drift of a random walk, from its steps' long-run variance."""
-    steps = [b - a for a, b in itertools.pairwise(y)]
-    mean = sum(steps) / len(steps)
-    off = [s - mean for s in steps]
-    variance = sum(o * o for o in off)
-    covariance = sum(a * b for a, b in itertools.pairwise(off))
-    longrun = max(variance + covariance, 0.25 * variance) * len(steps) / (len(steps) - 1)
-    return math.sqrt(longrun) / (x[-1] - x[0])
-
-
-def _load_at(times: Sequence[float], load: Sequence[tuple[float, float]], variation: float) -> list[float]:
-    """Request rate at each floor (mean over its stretch of time); empty when unknown or steady."""
-    if len(load) < 2:
-        return []
-    half = (times[-1] - times[0]) / (len(times) - 1) / 2
-    rates = []
-    for time in times:
-        a, b = bisect_left(load, (time - half,)), bisect_left(load, (time + half,))
-        near = load[a:b] or load[max(0, a - 1) : a + 1]
-        rates.append(sum(r for _, r in near) / len(near))
-    mean = sum(rates) / len(rates)
-    deviation = math.sqrt(sum((r - mean) ** 2 for r in rates) / len(rates))
-    return rates if mean > 0 and deviation > variation * mean else []
-
-
-def _without(y: Sequence[float], x: Sequence[float], load: Sequence[float]) -> list[float]:
-    """`y` less what the load explains beside a line in `x` (Frisch and Waugh 1933); more load, more bytes."""
-    _, own = _line(x, load)
-    _, rest = _line(x, y)
-    square = sum(o * o for o in own)
-    spread = sum((v - sum(load) / len(load)) ** 2 for v in load)
-    if square < 1e-3 * spread:  # The load is itself a line: nothing can be told apart, so it explains all.
-        _, own, rest, square = 0.0, [v - sum(load) / len(load) for v in load], list(y), spread
-    weight = max(0.0, sum(o * r for o, r in zip(own, rest, strict=True)) / square)
-    return [v - weight * (rate - load[0]) for v, rate in zip(y, load, strict=True)]
+def _saturation(series: Series, points: Sequence[Push], thresholds: Thresholds) -> float:
+    """Log-likelihood by which a saturating curve beats a line over the whole history."""
+    floors = trend.floors(points, max(trend.PUSHES_PER_FLOOR, len(points) // trend.FLOORS_MAX))
+    level = trend.without_load(floors.times, floors.bytes, series.load, thresholds.load_variation)
+    step = (level[-1] - level[0]) / (len(level) - 1)
+    sampling = _quantum(points, series.interval) * abs(step)
+    return trend.saturation(floors.times, level, trend.noise_of(level).coefficient, sampling)
 
 
 def _decide(trends: Sequence[_Trend], thresholds: Thresholds) -> Finding:
     """Pool the instances; a single one that proves the leak alone is enough."""
-    pooled = _statistics(trends)
-    alone = [_statistics([t]) for t in trends]
+    pooled = _statistics(trends, thresholds)
+    alone = [_statistics([t], thresholds) for t in trends]
     chosen = pooled
     if not _is_leak(pooled, thresholds):
         chosen = next((s for s in alone if _is_leak(s, thresholds)), pooled)
@@ -289,24 +211,28 @@ def _decide(trends: Sequence[_Trend], thresholds: Thresholds) -> Finding:
     )
 
 
-def _statistics(trends: Sequence[_Trend]) -> dict[str, float]:
-    slope = sum(t.slope for t in trends)
-    error = math.sqrt(sum(t.error**2 for t in trends))
-    first, _, last = (sum(t.thirds[i] for t in trends) for i in range(3))
-    z = slope / error if error > 0 else math.copysign(math.inf, slope) if slope else 0.0
-    return {
-        "z": min(z, 1e6),
+def _statistics(trends: Sequence[_Trend], thresholds: Thresholds) -> dict[str, float]:
+    slope = sum(t.line.slope for t in trends)
+    error = math.sqrt(sum(t.line.error**2 for t in trends))
+    first, _, last = (sum(t.line.thirds[i] for t in trends) for i in range(3))
+    z = min(slope / error, 1e6) if error > 0 else 0.0
+    statistics = {
+        "z": z,
         "p": 0.5 * math.erfc(max(-30.0, min(z, 30.0)) / math.sqrt(2)),
         "samples": sum(t.samples for t in trends),
         "ongoing": last / slope if slope > 0 else 0.0,
         "slowing_z": (first - last) / (math.sqrt(6) * error) if error > 0 else 0.0,
         "span": max(t.span for t in trends),
     }
+    if z >= thresholds.leak_z:  # Dearer than the rest, and needed only where the rest accuses.
+        statistics["saturation"] = sum(_saturation(*t.history, thresholds) for t in trends)
+    return statistics
 
 
 def _is_leak(s: Mapping[str, float], thresholds: Thresholds) -> bool:
     proved = s["z"] >= thresholds.leak_z and s["samples"] >= thresholds.samples
-    return proved and s["ongoing"] >= thresholds.ongoing and s["slowing_z"] < thresholds.slowing_z
+    goes_on = s["ongoing"] >= thresholds.ongoing and s["slowing_z"] < thresholds.slowing_z
+    return proved and goes_on and s["saturation"] < thresholds.saturation
 
 
 def _decision(s: Mapping[str, float], thresholds: Thresholds) -> Decision:
@@ -320,8 +246,8 @@ def _growth(trends: Sequence[_Trend], thresholds: Thresholds) -> Growth:
     """Sum over the instances that still report; of all when none does."""
     latest = max(t.end for t in trends)
     current = [t for t in trends if latest - t.end <= thresholds.span / 2]
-    slope = sum(t.slope for t in current)
-    margin = _normal_quantile(thresholds.confidence) * math.sqrt(sum(t.error**2 for t in current))
+    slope = sum(t.line.slope for t in current)
+    margin = _normal_quantile(thresholds.confidence) * math.sqrt(sum(t.line.error**2 for t in current))
     objects = sum(t.objects for t in current)
     return Growth(slope, slope - margin, slope + margin, objects, thresholds.confidence)
 
@@ -357,8 +283,8 @@ def _reasons(s: Mapping[str, float], thresholds: Thresholds) -> tuple[str, ...]:
             f"it has stopped: the last third grows at {s['ongoing']:.0%} of the average rate",
         ),
         line(
-            s["slowing_z"] < thresholds.slowing_z,
+            s["slowing_z"] < thresholds.slowing_z and s.get("saturation", -1) < thresholds.saturation,
             "it grows like a line, not like a cache that fills up",
-            f"it slows down like a cache that fills up ({s['slowing_z']:.1f} standard errors)",
+            "it slows down like a cache that fills up",
         ),
     )

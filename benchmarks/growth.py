@@ -1,0 +1,172 @@
+"""How often the growth test is right: thousands of simulated sites, few of which leak.
+
+    python benchmarks/growth.py [--sites 5000] [--leaks 20] [--horizons 180,600,1800] [--seed 1]
+
+Each site is seen through a simulated sampler (each sampled block a Poisson event) on two instances that
+push every five seconds. Prints one JSON object: false discovery proportion and recall at each horizon, and
+how many sites of each kind were called a leak. Needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from heapwatch_wire.growth import Series, judge
+
+INTERVAL = 65536.0
+PUSH = 5.0
+INSTANCES = 2
+MIB = float(1 << 20)
+
+Level = Callable[[float], float]
+"""True live bytes as a function of the time in seconds."""
+Model = tuple[Level, float, float]
+"""Level, mean life of a block in seconds, relative size of what requests in flight add."""
+
+
+def poisson(mean: float, rng: random.Random) -> int:
+    """A Poisson variate; the normal approximation above 50."""
+    if mean > 50:
+        return max(0, round(rng.gauss(mean, math.sqrt(mean))))
+    limit, count, product = math.exp(-max(mean, 0.0)), 0, rng.random()
+    while product > limit:
+        count += 1
+        product *= rng.random()
+    return count
+
+
+def survivors(count: int, chance: float, rng: random.Random) -> int:
+    """A binomial variate; the normal approximation above 200."""
+    if count > 200:
+        return min(count, max(0, round(rng.gauss(count * chance, math.sqrt(count * chance * (1 - chance))))))
+    return sum(rng.random() < chance for _ in range(count))
+
+
+def observe(model: Model, seconds: float, rng: random.Random) -> list[tuple[float, float, float]]:
+    """What the sampler reports of a site at each push; AR(1) noise with coefficient 0.8."""
+    level, life, busy = model
+    stay = math.exp(-PUSH / life)
+    count, before, swing, points = 0, 0.0, 0.0, []
+    for i in range(int(seconds / PUSH)):
+        now = level(i * PUSH) / INTERVAL
+        chance = min(stay, now / before) if before > 0 else stay
+        count = survivors(count, chance, rng) + poisson(now - before * chance, rng)
+        before = now
+        swing = 0.8 * swing + 0.6 * rng.gauss(0, 1)
+        seen = count + poisson(busy * now * max(0.0, 1 + swing), rng)
+        points.append((i * PUSH, seen * INTERVAL, seen * INTERVAL / 200))
+    return points
+
+
+def leak(rng: random.Random) -> Model:
+    """0.5 to 5 MiB per minute and instance, from the start or from a later moment."""
+    rate, base = MIB / 60 * 10 ** rng.uniform(-0.3, 0.7), MIB * 10 ** rng.uniform(-2, 1)
+    onset = rng.choice([0.0, 0.0, 60.0])
+    return lambda t: base + rate * max(0.0, t - onset), 1e9, 0.02
+
+
+def steady(rng: random.Random) -> Model:
+    """A level of 10 KiB to 100 MiB whose objects turn over, with requests in flight."""
+    size, life = MIB * 10 ** rng.uniform(-2, 2), 10 ** rng.uniform(0, 4)
+    return lambda t: size, life, rng.choice([0.0, 0.05, 0.3])
+
+
+def filling(rng: random.Random) -> Model:
+    """A cache of random keys: 1 - exp(-t/fill)."""
+    size, fill = MIB * 10 ** rng.uniform(-1, 2), 10 ** rng.uniform(1, 2.3)
+    return lambda t: size * -math.expm1(-t / fill), 1e9, 0.0
+
+
+def bounded(rng: random.Random) -> Model:
+    """A cache of new keys: a ramp until it is full, then turning over."""
+    size, fill = MIB * 10 ** rng.uniform(-1, 2), rng.uniform(10, 90)
+    return lambda t: size * min(1.0, t / fill), fill * 2, 0.0
+
+
+def logarithmic(rng: random.Random) -> Model:
+    """Keys of a long-tailed popularity: growth like a logarithm."""
+    size, scale = MIB * 10 ** rng.uniform(-1, 1), rng.uniform(1, 10)
+    return lambda t: size * math.log1p(t / scale), 1e9, 0.0
+
+
+def sawtooth(rng: random.Random) -> Model:
+    """Cyclic garbage, collected every few to forty seconds."""
+    size, period, base = MIB * 10 ** rng.uniform(-1, 1.5), rng.uniform(3, 40), MIB * rng.uniform(0, 5)
+    return lambda t: base + size * (t % period) / period, 1e9, 0.0
+
+
+def resizing(rng: random.Random) -> Model:
+    """A container that grows by doubling a few times, then no more."""
+    size, moments = MIB * 10 ** rng.uniform(-1, 1), [rng.uniform(0, 600) for _ in range(rng.randint(1, 4))]
+    return lambda t: size * 2.0 ** sum(t > m for m in moments), 1e9, 0.0
+
+
+KINDS: tuple[tuple[Callable[[random.Random], Model], float], ...] = (
+    (steady, 0.80),
+    (sawtooth, 0.08),
+    (filling, 0.04),
+    (bounded, 0.04),
+    (logarithmic, 0.02),
+    (resizing, 0.02),
+)
+
+
+def population(sites: int, leaks: int, rng: random.Random) -> list[tuple[str, Model]]:
+    """`sites` models by name, of which `leaks` leak and one in ten is a cache."""
+    kinds = [kind for kind, _ in KINDS]
+    chosen = rng.choices(kinds, [share for _, share in KINDS], k=sites - leaks)
+    return [(kind.__name__, kind(rng)) for kind in [leak] * leaks + chosen]
+
+
+def run(sites: int, leaks: int, horizons: list[float], seed: int) -> dict[str, object]:
+    """Simulate once, judge at each horizon with what is known by then."""
+    rng = random.Random(seed)
+    models = population(sites, leaks, rng)
+    called: dict[float, Counter[str]] = {horizon: Counter() for horizon in horizons}
+    judging = 0.0
+    for kind, model in models:
+        seen = [observe(model, max(horizons), rng) for _ in range(INSTANCES)]
+        started = time.perf_counter()
+        for horizon in horizons:
+            upto = int(horizon / PUSH)
+            finding = judge([Series(points[:upto], INTERVAL) for points in seen])
+            called[horizon][kind] += finding.decision == "leak"
+        judging += time.perf_counter() - started
+    return {
+        "sites": sites,
+        "leaks": leaks,
+        "kinds": Counter(kind for kind, _ in models),
+        "horizons": {f"{h:g} s": summary(called[h], leaks) for h in horizons},
+        "milliseconds_per_judgement": round(1e3 * judging / sites / len(horizons), 3),
+    }
+
+
+def summary(called: Counter[str], leaks: int) -> dict[str, object]:
+    """False discovery proportion, recall and what was called a leak."""
+    total = sum(called.values())
+    return {
+        "false_discovery_proportion": round((total - called["leak"]) / total, 3) if total else 0.0,
+        "recall": round(called["leak"] / leaks, 3) if leaks else 1.0,
+        "called": {kind: count for kind, count in called.items() if count},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sites", type=int, default=5000, help="sites simulated (default 5000)")
+    parser.add_argument("--leaks", type=int, default=20, help="how many of them leak (default 20)")
+    parser.add_argument("--horizons", default="180,600,1800", help="seconds after which sites are judged")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the simulation (default 1)")
+    args = parser.parse_args()
+    horizons = [float(h) for h in args.horizons.split(",")]
+    print(json.dumps(run(args.sites, args.leaks, horizons, args.seed), indent=2))
+
+
+if __name__ == "__main__":
+    main()
