@@ -1,0 +1,1 @@
+"""Alerts: one table of rules, rendered for Prometheus and Alertmanager or evaluated embedded."""

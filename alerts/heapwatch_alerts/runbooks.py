@@ -1,0 +1,35 @@
+"""The index of runbook pages, made from the table of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from heapwatch_alerts.expressions import duration
+from heapwatch_alerts.rules import RULES, Rule
+from heapwatch_alerts.wording import humanized
+
+
+def index(rules: Sequence[Rule] = RULES) -> str:
+    """docs/runbooks/README.md: what fires when, and where to read on."""
+    lines = [
+        "# Runbooks",
+        "",
+        "A page per alert: what it means, where to look first, what to do next, what is safe in an",
+        "emergency, and how it does not come back. The table is made by `heapwatch alerts runbooks`.",
+        "",
+        "| alert | severity | fires when | for | first action |",
+        "| --- | --- | --- | --- | --- |",
+        *(_row(rule) for rule in rules),
+    ]
+    waiting = [rule for rule in rules if rule.needs]
+    if waiting:
+        lines += ["", "These wait for a metric that the service itself has to send:", ""]
+        lines += [f"- {rule.alert}: {', '.join(f'`{name}`' for name in rule.needs)}" for rule in waiting]
+    return "\n".join(lines) + "\n"
+
+
+def _row(rule: Rule) -> str:
+    threshold = rule.threshold
+    when = f"{threshold.of} {threshold.bad} {humanized(threshold.value, threshold.unit)}"
+    hold = duration(rule.hold) if rule.hold else "at once"
+    return f"| [{rule.alert}]({rule.page}) | {rule.severity} | {when} | {hold} | {rule.action} |"

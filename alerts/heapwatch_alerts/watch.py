@@ -1,0 +1,101 @@
+"""The embedded evaluator: reads the collector's page, judges the rules, tells the receivers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from heapwatch_alerts.delivery import REMEMBER_RESOLVED, DeliveryError, Sender
+from heapwatch_alerts.history import History
+from heapwatch_alerts.page import PageError
+from heapwatch_alerts.rules import JOB, RULES, UP, Rule
+from heapwatch_alerts.states import Alert, Change, States
+
+Samples = Sequence[tuple[str, Mapping[str, str], float]]
+
+LOOKBACK = 300.0
+"""Seconds for which the last page counts while the collector can't be read; Prometheus' own figure."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the evaluator has done so far."""
+
+    readings: int = 0
+    failed_readings: int = 0
+    notifications: int = 0
+    failed_notifications: int = 0
+
+
+class Watch:
+    """`read` gives the page's samples or raises PageError; `target` names it in CollectorDown.
+
+    `detail` looks up what an alert's notifications say beyond its rule, once, when it fires; `report`
+    gets a line for each thing worth a person's eye.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Samples],
+        target: str,
+        senders: Sequence[Sender],
+        *,
+        rules: Sequence[Rule] = RULES,
+        detail: Callable[[Alert], Mapping[str, str]] = lambda alert: {},
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._read = read
+        self._up = {"job": JOB, "instance": target}
+        self._senders = tuple(senders)
+        self._detail = detail
+        self._report = report
+        self._history = History(s for rule in rules for s in rule.condition.selections())
+        self._states = States(rules)
+        self._resolved: list[Alert] = []
+        self._last_reading: float | None = None
+        self.counts = Counts()
+
+    @property
+    def firing(self) -> tuple[Alert, ...]:
+        return self._states.firing
+
+    def step(self, now: float) -> Change:
+        """One evaluation at `now` (Unix seconds). Raises nothing for a page or receiver that fails."""
+        self._take_reading(now)
+        change = self._states.evaluate(self._history, now)
+        for alert in change.fired:
+            alert.details = self._detail(alert)
+            self._report(f"firing: {alert.title}")
+        for alert in change.resolved:
+            self._report(f"resolved: {alert.title}")
+        self._tell(change, now)
+        return change
+
+    def _take_reading(self, now: float) -> None:
+        self.counts.readings += 1
+        try:
+            samples = self._read()
+        except PageError as error:
+            self.counts.failed_readings += 1
+            self._report(f"not read: {error}")
+            # For a while the last page still counts: a restart of the collector ends no alert.
+            lost = self._last_reading is None or now - self._last_reading > LOOKBACK
+            self._history.record(now, [(UP.prometheus, self._up, 0.0)], complete=lost)
+            return
+        self._last_reading = now
+        self._history.record(now, [*samples, (UP.prometheus, self._up, 1.0)])
+
+    def _tell(self, change: Change, now: float) -> None:
+        again = {alert.fingerprint for alert in self._states.firing}
+        self._resolved += change.resolved
+        self._resolved = [
+            alert
+            for alert in self._resolved
+            if alert.fingerprint not in again and now - (alert.ended or now) < REMEMBER_RESOLVED
+        ]
+        for sender in self._senders:
+            try:
+                self.counts.notifications += sender.send((*self._states.firing, *self._resolved), now)
+            except DeliveryError as error:
+                self.counts.failed_notifications += 1
+                self._report(f"not delivered: {error}")
