@@ -1,0 +1,116 @@
+import { useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
+import type { ApiError } from "./api/client";
+import { Choice } from "./parts/choice";
+import { Clock, NowProvider } from "./parts/time";
+import { TokenDialog } from "./parts/token";
+import { Refresh, Report } from "./query";
+import { RANGES, rangeOf, refreshSeconds } from "./range";
+import { serviceHref, servicesHref, useRoute, useSetQuery, type Route } from "./route";
+import { LeakView } from "./views/leak";
+import { ServiceView } from "./views/service";
+import { ServicesView } from "./views/services";
+
+function View({ route }: { route: Route }): ReactNode {
+  const { place } = route;
+  switch (place.view) {
+    case "services":
+      return <ServicesView route={route} />;
+    case "service":
+      return <ServiceView key={place.service} service={place.service} route={route} />;
+    case "leak":
+      return <LeakView key={place.site} service={place.service} site={place.site} route={route} />;
+    case "nowhere":
+      return (
+        <main>
+          <h1>There is no page {place.path}</h1>
+          <p>
+            <a href={servicesHref()}>All services</a>
+          </p>
+        </main>
+      );
+  }
+}
+
+function Trail({ route }: { route: Route }): ReactNode {
+  const { place, query } = route;
+  const service = place.view === "service" || place.view === "leak" ? place.service : undefined;
+  return (
+    <nav aria-label="Where you are" className="trail">
+      <a href={servicesHref()} className="brand">
+        Heapwatch
+      </a>
+      {service !== undefined && (
+        <a href={serviceHref(service, query)} {...(place.view === "service" ? { "aria-current": "page" } : {})}>
+          {service}
+        </a>
+      )}
+      {place.view === "leak" && <span aria-current="page">evidence</span>}
+    </nav>
+  );
+}
+
+/** The last failure to reach the collector, or undefined while all is well. */
+function useHealth(): { error: ApiError | undefined; lastGood: number | undefined; report: (error: ApiError | undefined) => void } {
+  const [error, setError] = useState<ApiError>();
+  const [lastGood, setLastGood] = useState<number>();
+  const report = useCallback((said: ApiError | undefined) => {
+    // A refusal of one document (404) is that view's matter; these concern the whole page.
+    if (said && said.status !== 0 && said.status !== 401 && said.status < 500) return;
+    setError(said);
+    if (!said) setLastGood(Date.now() / 1000);
+  }, []);
+  return { error, lastGood, report };
+}
+
+function Stale({ error, since }: { error: ApiError; since: number | undefined }): ReactNode {
+  return (
+    <p className="stale" role="alert">
+      <strong>{error.message}</strong> {error.mend}{" "}
+      {since !== undefined && (
+        <>
+          What you see is of <Clock time={since} />.
+        </>
+      )}
+    </p>
+  );
+}
+
+export function App(): ReactNode {
+  const route = useRoute();
+  const setQuery = useSetQuery();
+  const [live, setLive] = useState(true);
+  const [session, setSession] = useState(0);
+  const { error, lastGood, report } = useHealth();
+  const range = rangeOf(route.query);
+  const locked = error?.status === 401;
+  const refresh = useMemo(() => (live && !locked ? refreshSeconds(range) : null), [live, locked, range]);
+  const title = titleOf(route);
+  useEffect(() => void (document.title = title), [title]);
+
+  return (
+    <NowProvider>
+      <Refresh value={refresh}>
+        <Report value={report}>
+          <header className="top">
+            <Trail route={route} />
+            <div className="top-tools">
+              <Choice label="Time range" options={RANGES} value={range.key} onChange={(key) => setQuery("range", key)} />
+              <label className="switch" title={`Reads again every ${refreshSeconds(range)} s`}>
+                <input type="checkbox" checked={live} onChange={(event) => setLive(event.target.checked)} /> Live
+              </label>
+            </div>
+          </header>
+          {error && !locked && <Stale error={error} since={lastGood} />}
+          {locked && <TokenDialog key={session} onSaved={() => { report(undefined); setSession(session + 1); }} />}
+          <View key={session} route={route} />
+        </Report>
+      </Refresh>
+    </NowProvider>
+  );
+}
+
+function titleOf({ place }: Route): string {
+  if (place.view === "service") return `${place.service} · Heapwatch`;
+  if (place.view === "leak") return `Leak in ${place.service} · Heapwatch`;
+  return "Heapwatch";
+}

@@ -1,0 +1,74 @@
+import type { ReactNode } from "react";
+import type { Analysis, Instance } from "../api/documents";
+import { byteRate, bytes, percent } from "../format";
+import { ForecastTimes } from "../parts/forecast";
+import { Empty, Panel } from "../parts/panel";
+import { Ago } from "../parts/time";
+
+interface InstanceTableProps {
+  instances: Instance[];
+  names: Map<string, string>;
+  analyses: Analysis[];
+}
+
+export function InstanceTable({ instances, names, analyses }: InstanceTableProps): ReactNode {
+  const sorted = [...instances].sort((a, b) => b.last_seen - a.last_seen || (b.rss_bytes ?? 0) - (a.rss_bytes ?? 0));
+  return (
+    <Panel title="Instances" note={`${instances.length} seen in this range`}>
+      {sorted.length === 0 && <Empty>None.</Empty>}
+      {sorted.length > 0 && (
+        <div className="scroll">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Instance</th>
+                <th scope="col" className="number">RSS</th>
+                <th scope="col" className="number wide">Live heap</th>
+                <th scope="col" className="number">Limit</th>
+                <th scope="col" className="number">Growth</th>
+                <th scope="col" className="wide">Meets its limit</th>
+                <th scope="col" className="wide">Version</th>
+                <th scope="col" className="wide">Runtime</th>
+                <th scope="col" className="number">Last seen</th>
+              </tr>
+            </thead>
+            <tbody>
+              {sorted.map((instance) => (
+                <Row key={instance.id} instance={instance} name={names.get(instance.id) ?? instance.id} analyses={analyses} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </Panel>
+  );
+}
+
+function Row({ instance, name, analyses }: { instance: Instance; name: string; analyses: Analysis[] }): ReactNode {
+  const analysis = analyses.find((a) => a.forecasts.some((f) => f.instance === instance.id));
+  const forecast = analysis?.forecasts.find((f) => f.instance === instance.id);
+  const used = instance.limit_bytes && instance.rss_bytes !== null ? instance.rss_bytes / instance.limit_bytes : undefined;
+  return (
+    <tr>
+      <th scope="row" title={instance.id}>
+        {name}
+        <span className="muted"> {instance.host}</span>
+      </th>
+      <td className="number">{bytes(instance.rss_bytes)}</td>
+      <td className="number wide">{bytes(instance.live_bytes)}</td>
+      <td className="number">
+        {bytes(instance.limit_bytes)}
+        {used !== undefined && <span className="muted"> {percent(used)}</span>}
+      </td>
+      <td className="number">{forecast ? byteRate(forecast.bytes_per_second) : "–"}</td>
+      <td className="wide">
+        {forecast?.forecast && analysis ? <ForecastTimes forecast={forecast.forecast} from={analysis.time} /> : "–"}
+      </td>
+      <td className="wide">{instance.version || "–"}</td>
+      <td className="wide muted">{instance.runtime}</td>
+      <td className="number">
+        <Ago time={instance.last_seen} />
+      </td>
+    </tr>
+  );
+}

@@ -1,0 +1,227 @@
+import type { ReactNode } from "react";
+import { leak } from "../api/collector";
+import type { Call, Evidence } from "../api/documents";
+import { GrowthChart } from "../charts/growth";
+import { figures, type Figure } from "../evidence/figures";
+import { HolderTree } from "../evidence/holdertree";
+import { asText } from "../evidence/text";
+import { byteRate, byteRateInterval, bytes, count, countRate, percent } from "../format";
+import { CopyButton } from "../parts/copy";
+import { ForecastText } from "../parts/forecast";
+import { Empty, Panel } from "../parts/panel";
+import { ShareBars } from "../parts/sharebar";
+import { placeText } from "../parts/source";
+import { Ready } from "../parts/states";
+import { StatusTag } from "../parts/status";
+import { Ago, Clock } from "../parts/time";
+import { useQuery } from "../query";
+import type { Route } from "../route";
+import { RecommendationItem } from "./advice";
+
+export function LeakView({ service, site, route }: { service: string; site: string; route: Route }): ReactNode {
+  const version = route.query.get("version") ?? undefined;
+  const found = useQuery(`leak ${service} ${site} ${version ?? ""}`, (signal) => leak(service, site, version, signal));
+  return (
+    <main>
+      <Ready of={found} what="the evidence">
+        {(evidence) => <Document evidence={evidence} />}
+      </Ready>
+    </main>
+  );
+}
+
+function Document({ evidence }: { evidence: Evidence }): ReactNode {
+  const { site, recommendation } = evidence;
+  return (
+    <>
+      <div className="view-head">
+        <h1>
+          <code>{site.function}</code>
+        </h1>
+        <StatusTag status={evidence.verdict} />
+        <div className="tools">
+          <CopyButton name="Copy as text" text={() => asText(evidence)} />
+          <CopyButton name="Copy as JSON" text={() => JSON.stringify(evidence, null, 2)} />
+        </div>
+      </div>
+      <p className="place-line">
+        <code>{placeText(site)}</code>
+      </p>
+      <Summary evidence={evidence} />
+      {recommendation && (
+        <Panel title="What to change">
+          <ul className="plain advice">
+            <RecommendationItem one={recommendation} />
+          </ul>
+        </Panel>
+      )}
+      <Panel title="Live bytes of this site">
+        {evidence.series.length > 1 ? <GrowthChart evidence={evidence} /> : <Empty>Too few points for a chart.</Empty>}
+      </Panel>
+      <Panel title="What holds the objects" note="from the root down; share of the examined samples">
+        {evidence.holders.length ? <HolderTree holders={evidence.holders} /> : <Empty>No holder was found yet; the agent looks again while the site grows.</Empty>}
+      </Panel>
+      <div className="columns">
+        <Panel title="Endpoints that make them">
+          {evidence.endpoints.length ? <ShareBars shares={evidence.endpoints} /> : <Empty>Not allocated in requests, or requests aren't labelled.</Empty>}
+        </Panel>
+        <Panel title="Stack" note="innermost first">
+          <Stack evidence={evidence} />
+        </Panel>
+      </div>
+      <Panel title="Why we believe it">
+        <Why evidence={evidence} />
+      </Panel>
+      <Links links={evidence.links} />
+    </>
+  );
+}
+
+function Summary({ evidence }: { evidence: Evidence }): ReactNode {
+  const { growth, forecast, site } = evidence;
+  return (
+    <dl className="summary">
+      <div>
+        <dt>Growth</dt>
+        <dd>
+          <strong>{byteRate(growth.bytes_per_second)}</strong>
+          <span>
+            {byteRateInterval(growth.low, growth.high, growth.bytes_per_second)} with {percent(growth.confidence)} confidence;{" "}
+            {countRate(growth.objects_per_second)} objects
+          </span>
+        </dd>
+      </div>
+      <div>
+        <dt>Live now</dt>
+        <dd>
+          <strong>{bytes(evidence.live_bytes)}</strong>
+          <span>
+            {count(evidence.live_objects)} objects of <code>{evidence.type || "unknown type"}</code>
+          </span>
+        </dd>
+      </div>
+      <div>
+        <dt>Forecast</dt>
+        <dd>
+          {forecast ? (
+            <>
+              <strong>{forecast.seconds > 0 ? <Clock time={evidence.time + forecast.seconds} /> : "now"}</strong>
+              <span>
+                the instance <ForecastText forecast={forecast} from={evidence.time} />
+              </span>
+            </>
+          ) : (
+            <>
+              <strong>–</strong>
+              <span>no memory limit is known</span>
+            </>
+          )}
+        </dd>
+      </div>
+      <div>
+        <dt>Seen in</dt>
+        <dd>
+          <strong>
+            {evidence.growing} of {evidence.instances}
+          </strong>
+          <span>
+            instances{evidence.version && ` of version ${evidence.version}`}; judged <Ago time={evidence.time} />
+          </span>
+        </dd>
+      </div>
+      {site.caller && (
+        <div>
+          <dt>Called from your code</dt>
+          <dd>
+            <strong>
+              <code>{site.caller.function}</code>
+            </strong>
+            <span>
+              <code>{placeText(site.caller)}</code>
+            </span>
+          </dd>
+        </div>
+      )}
+    </dl>
+  );
+}
+
+const sameCall = (a: Call, b: Call | null): boolean => b !== null && a.file === b.file && a.line === b.line && a.function === b.function;
+
+function Stack({ evidence }: { evidence: Evidence }): ReactNode {
+  const { site } = evidence;
+  if (site.stack.length === 0) return <Empty>Not recorded.</Empty>;
+  return (
+    <ol className="stack">
+      {site.stack.map((call, i) => (
+        <li key={i} className={sameCall(call, site) ? "stack-site" : sameCall(call, site.caller) ? "stack-caller" : ""}>
+          <code className="function">{call.function}</code> <code className="place">{placeText(call)}</code>
+          {sameCall(call, site) && <span className="tag">allocates</span>}
+          {sameCall(call, site.caller) && !sameCall(call, site) && <span className="tag">your code</span>}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Why({ evidence }: { evidence: Evidence }): ReactNode {
+  const rows = figures(evidence.statistics, evidence.thresholds);
+  return (
+    <>
+      <ul className="reasons">
+        {evidence.reasons.map((reason) => (
+          <li key={reason}>{reason}</li>
+        ))}
+      </ul>
+      {rows.length > 0 && (
+        <div className="scroll">
+          <table className="figures">
+            <thead>
+              <tr>
+                <th scope="col">Figure</th>
+                <th scope="col" className="number">Measured</th>
+                <th scope="col" className="number">Needed</th>
+                <th scope="col">Met</th>
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((row) => (
+                <FigureRow key={row.name} row={row} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </>
+  );
+}
+
+function FigureRow({ row }: { row: Figure }): ReactNode {
+  return (
+    <tr>
+      <th scope="row">
+        {row.name} <span className="muted">{row.meaning}</span>
+      </th>
+      <td className="number">{row.value === undefined ? "–" : row.text(row.value)}</td>
+      <td className="number">{row.threshold === undefined || row.needs === "" ? "–" : `${row.needs} ${row.text(row.threshold)}`}</td>
+      <td>{row.met === undefined ? "" : row.met ? "✓ yes" : "✗ no"}</td>
+    </tr>
+  );
+}
+
+function Links({ links }: { links: Record<string, string> }): ReactNode {
+  // Links come with the document: only web addresses are followed.
+  const safe = Object.entries(links).filter(([, address]) => /^(https?:\/\/|\/|#)/.test(address));
+  if (safe.length === 0) return null;
+  return (
+    <ul className="links" aria-label="Links">
+      {safe.map(([name, address]) => (
+        <li key={name}>
+          <a href={address} rel="noreferrer">
+            {name}
+          </a>
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,151 @@
+import { useMemo, type ReactNode } from "react";
+import { analyses, instances, metrics } from "../api/collector";
+import type { Analysis, Instance, Series } from "../api/documents";
+import { PAUSE, Pauses } from "../charts/pauses";
+import { LIVE, RSS, Timeline, type Mark } from "../charts/timeline";
+import { FlamePanel } from "../flame/panel";
+import { instanceNames } from "../instances";
+import { Choice } from "../parts/choice";
+import { ForecastText } from "../parts/forecast";
+import { Empty, Panel } from "../parts/panel";
+import { Ready } from "../parts/states";
+import { StatusTag } from "../parts/status";
+import { Ago } from "../parts/time";
+import { useQuery } from "../query";
+import { rangeOf, spanOf, stepOf, type Range } from "../range";
+import { useSetQuery, type Route } from "../route";
+import { firstForecast, headline, statusOf, verdictsOf } from "../verdict";
+import { Advice } from "./advice";
+import { InstanceTable } from "./instances";
+import { LeakTable } from "./leaks";
+
+interface Seen {
+  instances: Instance[];
+  series: Series[];
+  span: { start: number; end: number };
+}
+
+async function look(service: string, range: Range, signal: AbortSignal): Promise<Seen> {
+  const span = spanOf(range);
+  const [found, series] = await Promise.all([
+    instances(service, span, signal),
+    metrics(service, [RSS, LIVE, PAUSE], span, stepOf(range), signal),
+  ]);
+  return { instances: found, series, span };
+}
+
+function ofVersion(seen: Seen, version: string | undefined): Seen {
+  if (version === undefined) return seen;
+  return {
+    ...seen,
+    instances: seen.instances.filter((i) => i.version === version),
+    series: seen.series.filter((s) => s.version === version),
+  };
+}
+
+/** Analyses that say something about what is seen: of the chosen version, or of all that ran in the range. */
+function relevant(all: Analysis[], versions: string[], version: string | undefined): Analysis[] {
+  if (version !== undefined) return all.filter((a) => a.version === version);
+  const running = all.filter((a) => versions.includes(a.version));
+  return running.length ? running : all;
+}
+
+export function ServiceView({ service, route }: { service: string; route: Route }): ReactNode {
+  const range = rangeOf(route.query);
+  const version = route.query.get("version") ?? undefined;
+  const seen = useQuery(`seen ${service} ${range.key}`, (signal) => look(service, range, signal));
+  const said = useQuery(`analyses ${service}`, (signal) => analyses(service, signal));
+  const versions = [...new Set(seen.data?.instances.map((i) => i.version) ?? [])].sort();
+  const chosen = relevant(said.data ?? [], versions, version);
+  const leaking = useMemo(() => new Set(verdictsOf(chosen).map((v) => v.site.function)), [chosen]);
+  return (
+    <main>
+      <div className="view-head">
+        <h1>{service}</h1>
+        <VersionChoice versions={versions} version={version} />
+      </div>
+      <Ready of={said} what="the verdict">
+        {() => <Headline analyses={chosen} />}
+      </Ready>
+      {verdictsOf(chosen).length > 0 && <LeakTable verdicts={verdictsOf(chosen)} route={route} />}
+      <Ready of={seen} what="the timeline">
+        {(all) => <Memory seen={ofVersion(all, version)} analyses={chosen} range={range} />}
+      </Ready>
+      <FlamePanel service={service} version={version} range={range} leaking={leaking} />
+      <Ready of={seen} what="instances">
+        {(all) => <Rest seen={ofVersion(all, version)} analyses={chosen} range={range} />}
+      </Ready>
+    </main>
+  );
+}
+
+function VersionChoice({ versions, version }: { versions: string[]; version: string | undefined }): ReactNode {
+  const setQuery = useSetQuery();
+  if (versions.length < 2 && version === undefined) return versions[0] ? <span className="muted">{versions[0]}</span> : null;
+  const named = [...new Set([...versions, ...(version === undefined ? [] : [version])])];
+  const options = [{ key: "", name: "All versions" }, ...named.map((v) => ({ key: v, name: v || "(no version)" }))];
+  return <Choice label="Version" options={options} value={version ?? ""} onChange={(key) => setQuery("version", key || null)} />;
+}
+
+function Headline({ analyses: list }: { analyses: Analysis[] }): ReactNode {
+  const status = statusOf(list);
+  const forecast = firstForecast(list);
+  const time = Math.max(0, ...list.map((a) => a.time));
+  return (
+    <div className={`headline headline-${status.replace(" ", "-")}`}>
+      <StatusTag status={status} />
+      <p>
+        {headline(list)}{" "}
+        {forecast && (
+          <>
+            The first instance <ForecastText forecast={forecast.forecast} from={forecast.from} />.
+          </>
+        )}
+        {status === "unknown" && (
+          <>
+            Start <code>heapwatch analyze --collector {window.location.origin}</code>.
+          </>
+        )}
+      </p>
+      <p className="note">
+        {time > 0 && (
+          <>
+            Analysed <Ago time={time} />.
+          </>
+        )}{" "}
+        {list.flatMap((a) => a.notes).join(" ")}
+      </p>
+    </div>
+  );
+}
+
+function Memory({ seen, analyses: list, range }: { seen: Seen; analyses: Analysis[]; range: Range }): ReactNode {
+  const names = useMemo(() => instanceNames(seen.instances), [seen]);
+  const marks: Mark[] = [
+    ...seen.instances.filter((i) => i.first_seen > seen.span.start + 60).map((i): Mark => ({ time: i.first_seen, kind: "start" })),
+    ...list.flatMap((a) => a.anomalies).map((a): Mark => ({ time: a.time, kind: "anomaly" })),
+  ];
+  const lines = seen.series.filter((s) => s.name !== PAUSE && s.points.length > 0);
+  return (
+    <Panel title="Memory over time">
+      {lines.length ? (
+        <Timeline series={lines} instances={seen.instances} names={names} marks={marks} span={seen.span} step={stepOf(range)} />
+      ) : (
+        <Empty>Nothing was received in the last {range.name}. Choose a longer range.</Empty>
+      )}
+    </Panel>
+  );
+}
+
+function Rest({ seen, analyses: list, range }: { seen: Seen; analyses: Analysis[]; range: Range }): ReactNode {
+  const names = useMemo(() => instanceNames(seen.instances), [seen]);
+  return (
+    <>
+      <InstanceTable instances={seen.instances} names={names} analyses={list} />
+      <Advice analyses={list} names={names} />
+      <Panel title="Garbage-collection pauses" note="99 of 100 pauses are at most this long">
+        <Pauses series={seen.series.filter((s) => s.name === PAUSE)} span={seen.span} step={stepOf(range)} />
+      </Panel>
+    </>
+  );
+}
