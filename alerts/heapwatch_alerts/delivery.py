@@ -63,7 +63,7 @@ def timestamp(seconds: float) -> str:
 _NEVER = "0001-01-01T00:00:00Z"
 
 
-def _annotations(alert: Alert, links: Links) -> dict[str, str]:
+def annotated(alert: Alert, links: Links) -> dict[str, str]:
     """The rule's annotations, filled, and what is known about this alert in particular."""
     unit, labels = alert.rule.threshold.unit, alert.labels
     texts = links.annotations(alert.rule).items()
@@ -75,7 +75,7 @@ def as_json(alert: Alert, links: Links) -> dict[str, Any]:
     return {
         "status": "firing" if alert.ended is None else "resolved",
         "labels": alert.labels,
-        "annotations": _annotations(alert, links),
+        "annotations": annotated(alert, links),
         "startsAt": timestamp(alert.started),
         "endsAt": _NEVER if alert.ended is None else timestamp(alert.ended),
         "generatorURL": links.collector,
@@ -178,7 +178,7 @@ class Alertmanager:
     def _row(self, alert: Alert, now: float) -> dict[str, Any]:
         return {
             "labels": alert.labels,
-            "annotations": _annotations(alert, self.links),
+            "annotations": annotated(alert, self.links),
             "startsAt": timestamp(alert.started),
             "endsAt": timestamp(now + self.lifetime if alert.ended is None else alert.ended),
             "generatorURL": self.links.collector,
