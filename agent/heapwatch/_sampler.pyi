@@ -1,0 +1,76 @@
+"""The in-process allocation sampler (C extension).
+
+Samples memory that Python allocates in its object and memory domains: each byte is a sample point with probability
+1/interval, and each sampled block stands for the blocks like it, so every figure is an unbiased estimate.
+"""
+
+from typing import TypeAlias, TypedDict
+
+Frame: TypeAlias = tuple[str, str, int]
+"""(qualified function name, file, line)"""
+
+Row: TypeAlias = tuple[int, tuple[Frame, ...], bool, int, str, float, float, float, float]
+"""(stack id, frames innermost first, truncated, label, thread name, live objects, live bytes, allocated objects,
+allocated bytes). Allocated figures count from the first start, in a forked child from the fork. When the tables run
+full, stacks without live memory are given up after the export that shows them; ids are never used for another stack."""
+
+LiveSample: TypeAlias = tuple[int, int, float, int]
+"""(address, size asked for in bytes, birth as Unix time to a sixteenth of a second, label)"""
+
+class Stats(TypedDict):
+    """What the sampler knows of itself. Bytes and objects are estimates where they speak of the host."""
+
+    enabled: int
+    interval: int
+    max_depth: int
+    samples: int
+    live_samples: int
+    pre_fork_samples: int
+    dropped_table_full: int
+    dropped_displaced: int
+    dropped_stacks: int
+    thinned: int
+    interval_doublings: int
+    own_bytes: int
+    padding_bytes: int
+    hooks_intact: int
+    watches_frees: int
+    rewraps: int
+    incomplete_since: float
+    allocated_bytes: float
+    allocations: float
+    live_bytes: float
+    live_objects: float
+    started: float
+    clock: int
+
+def start(interval: int, max_depth: int, seed: int = 0) -> None:
+    """Starts sampling one byte in `interval` on average, keeping `max_depth` (1 to 1024) frames of each stack.
+
+    Hooks are put in once and stay. `seed` 0 takes random numbers from the operating system. Starting again changes
+    interval and depth and keeps what was collected.
+
+    Raises ValueError for a value out of bounds, RuntimeError (saying why) where sampling isn't possible.
+    """
+
+def stop() -> None:
+    """Stops sampling new blocks; live samples still end when their blocks are freed."""
+
+def set_interval(interval: int) -> None:
+    """Changes the mean distance between samples, in bytes; each sample keeps the weight it was drawn with."""
+
+def set_label(label: int) -> int:
+    """Labels the samples of this thread from now on (0: none, up to 32 bits) and returns the previous label."""
+
+def export(since: int = 0) -> list[Row]:
+    """Totals of each (stack, label, thread) that changed after the clock (see stats) was at `since`."""
+
+def live_samples(stack: int, limit: int) -> list[LiveSample]:
+    """At most `limit` live samples of the stack, drawn evenly from old and new ones."""
+
+def objects(stack: int, limit: int) -> list[object]:
+    """At most `limit` Python objects that are live sampled blocks of the stack or own one as storage (a list for its
+    items, a dict for its table). Validated; memory that may have been freed is never touched."""
+
+def stats() -> Stats:
+    """State of the sampler; also finds out whether other tools displaced the hooks, and puts them back."""

@@ -1,0 +1,214 @@
+/* Turns the tables into Python objects, and tidies them at the same safe point.
+ *
+ * Numbers are copied first, under the table lock and without a call; Python objects are made from the copy.
+ * Making objects allocates, so it may sample, collect garbage and switch threads: the tables may gain entries
+ * meanwhile, but none is taken away before the last export that is under way ends.
+ *
+ * Thread rule: gil_ functions need the GIL and never run inside a hook.
+ */
+#include "export.h"
+
+#include "hooks.h"
+#include "install.h"
+#include "live.h"
+#include "lock.h"
+#include "stacks.h"
+#include "threads.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+static unsigned exports_under_way;
+
+struct snapshot {
+    struct row *rows; /* own mapping */
+    size_t bytes;
+    uint32_t count;
+    uint64_t clock;
+};
+
+static bool gil_take_snapshot(struct snapshot *snapshot, uint64_t since)
+{
+    snapshot->bytes = sizeof(struct row) * live.rows.used;
+    snapshot->rows = hook_map(snapshot->bytes);
+    if (!snapshot->rows) {
+        PyErr_NoMemory();
+        return false;
+    }
+    uint32_t used = live.rows.used;
+    bool taken = hook_lock();
+    snapshot->count = 0;
+    snapshot->clock = live.clock;
+    for (uint32_t i = 1; i < used; i++) {
+        struct row *row = hook_pool_at(&live.rows, i);
+        if (row->stack && row->changed > since) {
+            snapshot->rows[snapshot->count] = *row;
+            snapshot->rows[snapshot->count].alloc_objects = hook_row_allocated(row, row->alloc_objects);
+            snapshot->rows[snapshot->count++].alloc_bytes = hook_row_allocated(row, row->alloc_bytes);
+        }
+    }
+    hook_unlock(taken);
+    return true;
+}
+
+static PyObject *gil_row(const struct row *row)
+{
+    PyObject *frames = gil_stack_frames(row->stack);
+    if (!frames)
+        return NULL;
+    return Py_BuildValue("KNOINdddd", (unsigned long long)gil_stack_id(row->stack), frames,
+                         hook_stack_at(row->stack)->truncated ? Py_True : Py_False, row->label,
+                         gil_thread_name(row->thread), row->live_objects, row->live_bytes, row->alloc_objects,
+                         row->alloc_bytes);
+}
+
+static PyObject *gil_rows(const struct snapshot *snapshot)
+{
+    PyObject *rows = PyList_New(snapshot->count);
+    for (uint32_t i = 0; rows && i < snapshot->count; i++) {
+        PyObject *row = gil_row(&snapshot->rows[i]);
+        if (!row)
+            Py_CLEAR(rows);
+        else
+            PyList_SET_ITEM(rows, i, row);
+    }
+    return rows;
+}
+
+/* --- tidying -------------------------------------------------------------------------------------------- */
+
+static uint8_t stack_in_use[STACK_LIMIT + 1], thread_in_use[THREAD_LIMIT];
+
+/* In use: has live samples, or allocated something that the export just made didn't show yet. */
+static void gil_mark_in_use(uint64_t shown)
+{
+    memset(stack_in_use, 0, sizeof stack_in_use);
+    for (uint32_t i = 1; i < live.rows.used; i++) {
+        const struct row *row = hook_pool_at(&live.rows, i);
+        if (row->stack && (row->samples || row->changed > shown))
+            stack_in_use[row->stack] = 1;
+    }
+    stack_in_use[STACK_NONE] = stack_in_use[STACK_OVERFLOW] = 1;
+}
+
+static void gil_give_up_stacks(void)
+{
+    for (uint32_t i = 1; i < stacks.stacks.used; i++)
+        if (hook_stack_at(i)->used && !stack_in_use[i])
+            hook_stack_give_up(i);
+}
+
+static void gil_recycle_threads(void)
+{
+    memset(thread_in_use, 0, sizeof thread_in_use);
+    for (uint32_t i = 1; i < live.rows.used; i++) {
+        const struct row *row = hook_pool_at(&live.rows, i);
+        if (row->stack)
+            thread_in_use[row->thread] = 1;
+    }
+    gil_threads_recycle(thread_in_use);
+}
+
+static void gil_tidy(uint64_t shown)
+{
+    if (hook_stacks_crowded() || hook_rows_crowded()) {
+        bool taken = hook_lock();
+        gil_mark_in_use(shown);
+        hook_rows_give_up(stack_in_use);
+        hook_unlock(taken);
+        gil_give_up_stacks();
+    }
+    gil_recycle_threads();
+    gil_stacks_drop();
+}
+
+PyObject *gil_export(uint64_t since)
+{
+    struct snapshot snapshot;
+    if (gil_threads_name() < 0 || !gil_take_snapshot(&snapshot, since))
+        return NULL;
+    exports_under_way++;
+    PyObject *rows = gil_rows(&snapshot);
+    if (rows && gil_stacks_release_codes() < 0)
+        Py_CLEAR(rows);
+    exports_under_way--;
+    munmap(snapshot.rows, snapshot.bytes);
+    if (!exports_under_way)
+        gil_tidy(rows ? snapshot.clock : 0);
+    return rows;
+}
+
+/* --- single samples ---------------------------------------------------------------------------------------- */
+
+/* Copies samples of the stack, spread evenly over the table, so that old and new ones are among them. */
+static uint32_t gil_copy_samples(uint32_t stack, struct sample *copies, uint32_t limit)
+{
+    uint32_t found = 0;
+    bool taken = hook_lock();
+    for (uint32_t i = 1; i < live.samples.used; i++) {
+        const struct sample *sample = hook_pool_at(&live.samples, i);
+        if (!sample->address || !sample->row || ((struct row *)hook_pool_at(&live.rows, sample->row))->stack != stack)
+            continue;
+        uint64_t place = found < limit ? found : (uint64_t)(hook_random_unit(&live.random) * (found + 1.0));
+        if (place < limit)
+            copies[place] = *sample; /* reservoir sampling (Vitter 1985, algorithm R) */
+        found++;
+    }
+    hook_unlock(taken);
+    return found < limit ? found : limit;
+}
+
+PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit)
+{
+    uint32_t stack = gil_stack_of_id(stack_id);
+    if (!stack || limit <= 0)
+        return PyList_New(0);
+    uint32_t most = limit > LIVE_LIMIT ? LIVE_LIMIT : (uint32_t)limit;
+    size_t bytes = most * sizeof(struct sample);
+    struct sample *copies = hook_map(bytes);
+    if (!copies)
+        return PyErr_NoMemory();
+    uint32_t count = gil_copy_samples(stack, copies, most);
+    PyObject *samples = PyList_New(count);
+    for (uint32_t i = 0; samples && i < count; i++) {
+        const struct row *row = hook_pool_at(&live.rows, copies[i].row);
+        PyObject *item = Py_BuildValue("KKdI", (unsigned long long)copies[i].address, (unsigned long long)copies[i].size,
+                                       hooks.started + copies[i].birth / 16.0, row->label);
+        if (!item)
+            Py_CLEAR(samples);
+        else
+            PyList_SET_ITEM(samples, i, item);
+    }
+    munmap(copies, bytes);
+    return samples;
+}
+
+/* --- figures ------------------------------------------------------------------------------------------------- */
+
+static size_t gil_own_bytes(void)
+{
+    return hook_counted_bytes() + hook_pool_bytes(&live.samples) + hook_pool_bytes(&live.rows) + hook_stacks_bytes();
+}
+
+static struct live gil_copy_live(void)
+{
+    bool taken = hook_lock();
+    struct live copy = live;
+    hook_unlock(taken);
+    return copy;
+}
+
+PyObject *gil_stats(void)
+{
+    bool intact = gil_install_check();
+    struct live now = gil_copy_live();
+    return Py_BuildValue(
+        "{sisIsIsKsIsIsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "interval", now.interval,
+        "max_depth", hooks.max_depth, "samples", now.drawn, "live_samples", now.count, "pre_fork_samples", now.inherited,
+        "dropped_table_full", now.full, "dropped_displaced", now.displaced, "dropped_stacks", stacks.refused,
+        "thinned", now.thinned, "interval_doublings", now.doublings, "own_bytes",
+        (unsigned long long)gil_own_bytes(), "padding_bytes", hooks.pad ? now.padding : (uint64_t)0, "hooks_intact", (int)intact,
+        "watches_frees", (int)install.watches_frees, "rewraps", install.rewraps, "incomplete_since",
+        install.incomplete_since, "allocated_bytes", now.alloc_bytes, "allocations", now.alloc_objects, "live_bytes",
+        now.live_bytes, "live_objects", now.live_objects, "started", hooks.started, "clock", now.clock);
+}

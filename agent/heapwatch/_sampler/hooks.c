@@ -1,0 +1,238 @@
+/* The allocator hooks: the only code of the sampler that runs inside the host's allocations.
+ *
+ * Cost. The OBJ and MEM hooks subtract the size from a countdown, branch, and jump to the original function.
+ * Their free is the original itself. When the countdown passes zero on a small block, the original is asked
+ * for at least 513 bytes: pymalloc passes that on to the RAW domain, and so do the block's free and realloc,
+ * which come by our RAW hooks; those read one word (hook_live_maybe) and jump on. The block stays an ordinary
+ * one, so nothing breaks if a free is missed. Where allocators are stacked so that this doesn't hold
+ * (PYTHONMALLOC=malloc or debug), the probe at the start notices, and each free of OBJ and MEM is hooked.
+ *
+ * Thread rule. hook_obj_* and hook_mem_* run under the GIL (if a careless extension calls without it, the
+ * block is counted without a stack). hook_raw_* run without it. None may call Python's API: it could allocate
+ * again, collect garbage while a container is half moved, run finalizers or switch threads. None may hold the
+ * table lock across a call to an allocator: the original may come back through another hook of ours. The one
+ * exception is reading the current thread state, which is a plain read.
+ *
+ * Publishing. A struct handed to PyMem_SetAllocator differs from the one in place only in function pointers;
+ * the context stays, and hooks pass it through. So a thread without the GIL that reads the struct while it is
+ * being copied sees old or new functions with the right context, never a mixture that matters.
+ */
+#include "hooks.h"
+
+#include "estimate.h"
+#include "live.h"
+#include "lock.h"
+#include "threads.h"
+#include "trace.h"
+
+#include <string.h>
+#include <time.h>
+
+
+struct hooks hooks = {.countdown = COUNTDOWN_NEVER};
+_Atomic uintptr_t hook_lock_owner;
+
+static struct trace trace; /* too large for a stack that may be nearly used up; the GIL guards it */
+
+#define real (hooks.real)
+#define countdown (hooks.countdown)
+
+/* --- when the countdown has passed ---------------------------------------------------------------- */
+
+/* Draws the next distance. False: not to be sampled, for the sampler is stopped. */
+static bool hook_rearm(void)
+{
+    if (!hooks.enabled) {
+        countdown = COUNTDOWN_NEVER;
+        return false;
+    }
+    bool taken = hook_lock();
+    countdown = hook_random_gap(&live.random, live.interval);
+    hook_unlock(taken);
+    return true;
+}
+
+static uint32_t hook_tick(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    double age = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec - hooks.started;
+    return age < 0 ? 0 : (uint32_t)(age * 16);
+}
+
+/* Enters a block that was just allocated. */
+static void hook_track(void *address, size_t size, enum domain domain)
+{
+    uint32_t stack = STACK_NONE, thread = THREAD_OTHER, label = hook_label();
+    if (hook_trace(&trace, hooks.max_depth)) {
+        stack = hook_stack_find(&trace);
+        thread = hook_thread_number();
+    }
+    bool taken = hook_lock();
+    struct sample sample = {
+        .row = hook_row_find(stack, label, thread), .address = (uintptr_t)address, .size = size,
+        .domain = domain, .generation = live.generation & 0xffff, .interval = live.interval,
+        .birth = hook_tick()};
+    hook_live_insert(&sample);
+    hook_unlock(taken);
+}
+
+static size_t hook_padded(size_t size)
+{
+    return hooks.pad && size < RAW_BACKED ? RAW_BACKED : size;
+}
+
+/* The answer to "does malloc still come by here?": the block is entered, so that its free is seen as well. */
+static void *hook_answer(void *context, size_t size, enum domain domain)
+{
+    hooks.asking = false;
+    countdown = COUNTDOWN_NEVER; /* install.c restores it; what wrappers above us allocate meanwhile isn't sampled */
+    void *address = real[domain].malloc(context, size);
+    if (address)
+        hook_enter_probe(address);
+    hooks.answer = (uintptr_t)address;
+    return address;
+}
+
+static __attribute__((noinline)) void *hook_sample_malloc(void *context, size_t size, enum domain domain)
+{
+    if (unlikely(hooks.asking))
+        return hook_answer(context, size, domain);
+    if (!hook_rearm() || !size)
+        return real[domain].malloc(context, size);
+    void *address = real[domain].malloc(context, hook_padded(size));
+    if (!address)
+        return real[domain].malloc(context, size);
+    hook_track(address, size, domain);
+    return address;
+}
+
+static __attribute__((noinline)) void *hook_sample_calloc(void *context, size_t count, size_t each, enum domain domain)
+{
+    size_t size;
+    if (!hook_rearm() || __builtin_mul_overflow(count, each, &size) || !size)
+        return real[domain].calloc(context, count, each);
+    void *address = real[domain].calloc(context, 1, hook_padded(size));
+    if (!address)
+        return real[domain].calloc(context, count, each);
+    hook_track(address, size, domain);
+    return address;
+}
+
+/* The old block's sample, if any, was ended by the function below us that really moves the block. A small new
+ * size is asked for padded in one step: the original keeps what both sizes share. */
+static __attribute__((noinline)) void *hook_sample_realloc(void *context, void *old, size_t size, enum domain domain)
+{
+    if (!hook_rearm() || !size)
+        return real[domain].realloc(context, old, size);
+    void *address = real[domain].realloc(context, old, hook_padded(size));
+    if (!address)
+        return hook_padded(size) == size ? NULL : real[domain].realloc(context, old, size);
+    hook_track(address, size, domain);
+    return address;
+}
+
+/* Before the block is freed: afterwards another thread may get its address at once. */
+__attribute__((noinline)) bool hook_untrack(void *address, struct sample *ended)
+{
+    struct sample unused;
+    bool taken = hook_lock();
+    bool found = hook_live_remove(address, ended ? ended : &unused);
+    hook_unlock(taken);
+    return found;
+}
+
+void hook_enter_probe(void *address)
+{
+    struct sample probe = {.address = (uintptr_t)address}; /* row 0: counts nowhere */
+    bool taken = hook_lock();
+    hook_live_restore(&probe);
+    hook_unlock(taken);
+}
+
+/* A failed realloc leaves the old block as it was, so its sample comes back. */
+static void *hook_kept_on_failure(void *address, const struct sample *ended)
+{
+    if (!address) {
+        bool taken = hook_lock();
+        hook_live_restore(ended);
+        hook_unlock(taken);
+    }
+    return address;
+}
+
+/* --- the hooks of OBJ and MEM --------------------------------------------------------------------- */
+
+/* What a hook of a domain may and must not do: see the thread rule at the top. */
+#define DOMAIN_HOOKS(name, domain)                                                                       \
+    static void *hook_##name##_malloc(void *context, size_t size)                                        \
+    {                                                                                                    \
+        if (unlikely((countdown -= (int64_t)size) <= 0))                                                 \
+            return hook_sample_malloc(context, size, domain);                                            \
+        return real[domain].malloc(context, size);                                                       \
+    }                                                                                                    \
+    static void *hook_##name##_calloc(void *context, size_t count, size_t each)                          \
+    {                                                                                                    \
+        if (unlikely((countdown -= (int64_t)(count * each)) <= 0))                                       \
+            return hook_sample_calloc(context, count, each, domain);                                     \
+        return real[domain].calloc(context, count, each);                                                \
+    }                                                                                                    \
+    static void *hook_##name##_realloc(void *context, void *old, size_t size)                            \
+    {                                                                                                    \
+        if (unlikely((countdown -= (int64_t)size) <= 0))                                                 \
+            return hook_sample_realloc(context, old, size, domain);                                      \
+        return real[domain].realloc(context, old, size);                                                 \
+    }                                                                                                    \
+    static void hook_##name##_free(void *context, void *address)                                         \
+    {                                                                                                    \
+        if (unlikely(hook_live_maybe(address)))                                                          \
+            hook_untrack(address, NULL);                                                                 \
+        real[domain].free(context, address);                                                             \
+    }                                                                                                    \
+    static void *hook_##name##_realloc_watched(void *context, void *old, size_t size)                    \
+    {                                                                                                    \
+        struct sample ended;                                                                             \
+        if (likely(!hook_live_maybe(old)) || !hook_untrack(old, &ended))                                 \
+            return hook_##name##_realloc(context, old, size);                                            \
+        return hook_kept_on_failure(hook_##name##_realloc(context, old, size), &ended);                  \
+    }
+
+DOMAIN_HOOKS(obj, DOMAIN_OBJ)
+DOMAIN_HOOKS(mem, DOMAIN_MEM)
+
+/* --- the hooks of RAW: no GIL, maybe no Python thread ----------------------------------------------- */
+
+static void hook_raw_free(void *context, void *address)
+{
+    if (unlikely(hook_live_maybe(address)))
+        hook_untrack(address, NULL);
+    hooks.real_raw.free(context, address);
+}
+
+static void *hook_raw_realloc(void *context, void *old, size_t size)
+{
+    struct sample ended;
+    if (likely(!hook_live_maybe(old)) || !hook_untrack(old, &ended))
+        return hooks.real_raw.realloc(context, old, size);
+    return hook_kept_on_failure(hooks.real_raw.realloc(context, old, size), &ended);
+}
+
+/* --- what install.c puts in place --------------------------------------------------------------------- */
+
+void hook_functions(enum domain domain, bool watch_frees, PyMemAllocatorEx *functions)
+{
+    bool obj = domain == DOMAIN_OBJ;
+    functions->malloc = obj ? hook_obj_malloc : hook_mem_malloc;
+    functions->calloc = obj ? hook_obj_calloc : hook_mem_calloc;
+    functions->realloc = obj ? hook_obj_realloc : hook_mem_realloc;
+    if (watch_frees) {
+        functions->realloc = obj ? hook_obj_realloc_watched : hook_mem_realloc_watched;
+        functions->free = obj ? hook_obj_free : hook_mem_free;
+    }
+}
+
+void hook_raw_functions(PyMemAllocatorEx *functions)
+{
+    functions->realloc = hook_raw_realloc;
+    functions->free = hook_raw_free;
+}

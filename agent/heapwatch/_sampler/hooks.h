@@ -1,0 +1,31 @@
+/* The allocator hooks, and what install.c needs to put them in place.
+ *
+ * Thread rule: hook_ functions may run inside an allocator; gil_ functions need the GIL and never run there.
+ */
+#ifndef HEAPWATCH_HOOKS_H
+#define HEAPWATCH_HOOKS_H
+
+#include <Python.h>
+
+#include "live.h"
+
+#define COUNTDOWN_NEVER ((int64_t)1 << 62)
+
+struct hooks {
+    int64_t countdown;                  /* bytes to the next sample point; plain, because the GIL guards it */
+    PyMemAllocatorEx real[DOMAIN_COUNT], real_raw;
+    bool enabled;
+    bool pad;                           /* small sampled blocks are asked for as RAW_BACKED bytes */
+    bool asking;                        /* the next fired malloc is a question of install.c */
+    uintptr_t answer;                   /* the block it got; 0: no answer */
+    uint32_t max_depth;
+    double started;                     /* Unix time; sample.birth counts from here */
+};
+extern struct hooks hooks;
+
+void hook_functions(enum domain domain, bool watch_frees, PyMemAllocatorEx *functions);
+void hook_raw_functions(PyMemAllocatorEx *functions);
+bool hook_untrack(void *address, struct sample *ended);
+void hook_enter_probe(void *address); /* a live entry that counts nowhere, to see whether its free comes by */
+
+#endif

@@ -1,0 +1,209 @@
+/* Puts the hooks in place, once, and asks whether they are still reached.
+ *
+ * Other tools wrap over us or put back what they found before us, in any order. So we never ask whose pointer
+ * is in place but whether a real allocation and its free come by. If not, we wrap what is there now; live
+ * samples are given up then, since their frees may have gone past us.
+ *
+ * Thread rule: gil_ functions need the GIL and never run inside a hook.
+ */
+#include "install.h"
+
+#include "hooks.h"
+#include "lock.h"
+#include "stacks.h"
+#include "threads.h"
+#include "trace.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#define REWRAP_LIMIT 16
+
+struct install install;
+static const PyMemAllocatorDomain python_domain[DOMAIN_COUNT] = {PYMEM_DOMAIN_OBJ, PYMEM_DOMAIN_MEM};
+
+double gil_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* --- fork ------------------------------------------------------------------------------------------ */
+
+static bool fork_taken;
+
+/* Forking with the lock held by the forking thread, so that the child's table is whole; see lock.h for why
+ * other fork handlers that free memory meanwhile don't wait for us. */
+static void hook_fork_prepare(void)
+{
+    fork_taken = hook_lock();
+}
+
+static void hook_fork_parent(void)
+{
+    hook_unlock(fork_taken);
+}
+
+static void hook_fork_child(void)
+{
+    hook_live_forked();
+    hook_threads_forked();
+    if (hooks.enabled)
+        hooks.countdown = hook_random_gap(&live.random, live.interval);
+    hook_unlock(fork_taken);
+}
+
+/* --- wrapping --------------------------------------------------------------------------------------- */
+
+static void gil_wrap_raw(void)
+{
+    PyMemAllocatorEx place, ours = {0};
+    hook_raw_functions(&ours);
+    PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &place);
+    if (place.free != ours.free)
+        hooks.real_raw = place;
+    hook_raw_functions(&place);
+    PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &place);
+}
+
+static void gil_wrap_domain(enum domain domain)
+{
+    PyMemAllocatorEx place, ours = {0};
+    hook_functions(domain, install.watches_frees, &ours);
+    PyMem_GetAllocator(python_domain[domain], &place);
+    if (place.malloc != ours.malloc)
+        hooks.real[domain] = place;
+    hook_functions(domain, install.watches_frees, &place);
+    PyMem_SetAllocator(python_domain[domain], &place);
+}
+
+/* True when a hook has taken the probe's entry out. */
+static bool gil_probe_gone(void *address)
+{
+    return !hook_untrack(address, NULL);
+}
+
+/* Whether frees and reallocs of blocks that pymalloc passes on come by the RAW hooks. */
+static bool gil_frees_through_raw(enum domain domain)
+{
+    PyMemAllocatorEx place;
+    PyMem_GetAllocator(python_domain[domain], &place);
+    void *block = place.calloc(place.ctx, 1, RAW_BACKED), *shrunk;
+    if (!block)
+        return false;
+    hook_enter_probe(block);
+    shrunk = place.realloc(place.ctx, block, 100);
+    bool seen = gil_probe_gone(block);
+    block = shrunk ? shrunk : block;
+    hook_enter_probe(block);
+    place.free(place.ctx, block);
+    return gil_probe_gone(block) && seen;
+}
+
+static void gil_wrap(void)
+{
+    gil_wrap_raw();
+    install.watches_frees |= !gil_frees_through_raw(DOMAIN_OBJ) || !gil_frees_through_raw(DOMAIN_MEM);
+    hooks.pad = !install.watches_frees;
+    gil_wrap_domain(DOMAIN_OBJ);
+    gil_wrap_domain(DOMAIN_MEM);
+}
+
+/* Allocates through Python's front door and sees whether the block's birth and end come by our hooks. */
+static bool gil_domain_reached(enum domain domain)
+{
+    int64_t countdown = hooks.countdown;
+    hooks.asking = true;
+    hooks.answer = 0;
+    hooks.countdown = 0;
+    void *block = domain == DOMAIN_OBJ ? PyObject_Malloc(RAW_BACKED) : PyMem_Malloc(RAW_BACKED);
+    hooks.countdown = countdown;
+    hooks.asking = false;
+    void *seen = (void *)hooks.answer;
+    if (domain == DOMAIN_OBJ)
+        PyObject_Free(block);
+    else
+        PyMem_Free(block);
+    return seen && gil_probe_gone(seen);
+}
+
+static bool gil_reached(void)
+{
+    return gil_domain_reached(DOMAIN_OBJ) && gil_domain_reached(DOMAIN_MEM);
+}
+
+bool gil_install(void)
+{
+    if (install.done)
+        return true;
+    if (!hook_live_open() || !hook_stacks_open() || !hook_threads_open())
+        return false;
+    gil_trace_open();
+    hooks.started = gil_now();
+    pthread_atfork(hook_fork_prepare, hook_fork_parent, hook_fork_child);
+    gil_wrap();
+    install.done = true;
+    return gil_reached();
+}
+
+static void gil_flush(void)
+{
+    bool taken = hook_lock();
+    hook_live_flush();
+    hook_unlock(taken);
+}
+
+bool gil_install_check(void)
+{
+    if (!install.done || gil_reached())
+        return install.done;
+    gil_flush();
+    double now = gil_now();
+    if (!install.incomplete_since)
+        install.incomplete_since = now;
+    if (install.rewraps < REWRAP_LIMIT) {
+        install.rewraps++;
+        gil_wrap();
+    }
+    bool reached = gil_reached();
+    install.displaced_since = reached ? 0 : install.displaced_since ? install.displaced_since : now;
+    return reached;
+}
+
+/* --- on, off, rate ------------------------------------------------------------------------------------ */
+
+void gil_seed(uint64_t seed)
+{
+    bool taken = hook_lock();
+    hook_random_seed(&live.random, seed);
+    hook_unlock(taken);
+}
+
+static void gil_draw(void)
+{
+    bool taken = hook_lock();
+    hooks.countdown = hook_random_gap(&live.random, live.interval);
+    hook_unlock(taken);
+}
+
+void gil_enable(uint32_t interval, uint32_t max_depth)
+{
+    hooks.max_depth = max_depth;
+    live.interval = interval;
+    hooks.enabled = true;
+    gil_draw();
+}
+
+void gil_disable(void)
+{
+    hooks.enabled = false;
+    hooks.countdown = COUNTDOWN_NEVER;
+}
+
+void gil_set_interval(uint32_t interval)
+{
+    live.interval = interval;
+    if (hooks.enabled)
+        gil_draw();
+}

@@ -1,0 +1,268 @@
+/* The live table: which sampled blocks are alive, and the totals of each row they belong to.
+ *
+ * Samples sit densely in a pool, so that few of them touch few pages; chains run from an array of heads that
+ * is kept at least eight times as long as the number of samples. The heads are the filter in front of the
+ * table: an ordinary free reads one word and goes on.
+ *
+ * Thread rule: under the table lock; no call to an allocator or to Python.
+ */
+#include "live.h"
+
+#include "estimate.h"
+#include "stacks.h"
+
+#include <string.h>
+
+#define HEADS_FIRST 13 /* log2: 32 KiB */
+#define HEADS_LAST 21  /* log2: 8 MiB */
+#define ROW_HEADS_ORDER 14
+
+struct live live;
+_Atomic uintptr_t live_heads;
+static uint32_t *row_heads;
+
+static struct sample *sample_at(uint32_t index)
+{
+    return hook_pool_at(&live.samples, index);
+}
+
+static struct row *row_at(uint32_t index)
+{
+    return hook_pool_at(&live.rows, index);
+}
+
+static uint32_t *head_of(uintptr_t address)
+{
+    uintptr_t heads = atomic_load_explicit(&live_heads, memory_order_relaxed);
+    return (uint32_t *)(heads & ~(uintptr_t)63) + hook_live_slot(address, heads & 63);
+}
+
+static void set_head(uint32_t *head, uint32_t index)
+{
+    __atomic_store_n(head, index, __ATOMIC_RELAXED);
+}
+
+/* Exchange the heads for a longer array. The old one stays mapped for readers that still hold it; all
+ * arrays before the last add up to a third of it. */
+static bool heads_grow(unsigned order)
+{
+    size_t bytes = sizeof(uint32_t) << order;
+    uint32_t *heads = hook_map(bytes);
+    if (!heads)
+        return false;
+    hook_count_bytes(bytes);
+    for (uint32_t i = 1; i < live.samples.used; i++) {
+        struct sample *sample = sample_at(i);
+        if (!sample->address)
+            continue;
+        uint32_t *head = heads + hook_live_slot(sample->address, order);
+        sample->next = *head;
+        *head = i;
+    }
+    atomic_store_explicit(&live_heads, (uintptr_t)heads | order, memory_order_release);
+    return true;
+}
+
+static void heads_keep_sparse(void)
+{
+    unsigned order = atomic_load_explicit(&live_heads, memory_order_relaxed) & 63;
+    if (unlikely(live.count >> (order - 3)) && order < HEADS_LAST)
+        heads_grow(order + 2); /* refused: chains get longer, nothing is lost */
+}
+
+bool hook_live_open(void)
+{
+    if (live_heads)
+        return true;
+    row_heads = hook_map(sizeof(uint32_t) << ROW_HEADS_ORDER);
+    if (!row_heads || !hook_pool_open(&live.samples, sizeof(struct sample), LIVE_LIMIT) ||
+        !hook_pool_open(&live.rows, sizeof(struct row), ROW_LIMIT) || !heads_grow(HEADS_FIRST))
+        return false;
+    hook_count_bytes(sizeof(uint32_t) << ROW_HEADS_ORDER);
+    return hook_row_find(STACK_NONE, 0, 0) == 1;
+}
+
+/* A row's totals return to exactly zero with its last sample, so rounding never piles up. */
+static void row_add(const struct sample *sample, int sign)
+{
+    if (!sample->row)
+        return; /* a probe of install.c */
+    struct row *row = row_at(sample->row);
+    struct weight weight = hook_weight(sample->size, sample->interval);
+    row->changed = ++live.clock;
+    row->samples += (uint32_t)sign;
+    row->live_objects = row->samples ? row->live_objects + sign * weight.objects : 0;
+    row->live_bytes = row->samples ? row->live_bytes + sign * weight.bytes : 0;
+    live.count += (uint32_t)sign;
+    live.padding += sample->size < RAW_BACKED ? (uint64_t)(sign * (RAW_BACKED - (int64_t)sample->size)) : 0;
+    live.inherited += sample->generation == (live.generation & 0xffff) ? 0 : (uint32_t)sign;
+    live.live_objects = live.count ? live.live_objects + sign * weight.objects : 0;
+    live.live_bytes = live.count ? live.live_bytes + sign * weight.bytes : 0;
+}
+
+static void link_sample(const struct sample *sample)
+{
+    uint32_t index = hook_pool_take(&live.samples);
+    if (!index) {
+        live.full++;
+        return;
+    }
+    struct sample *place = sample_at(index);
+    uint32_t *head = head_of(sample->address);
+    *place = *sample;
+    place->next = *head;
+    set_head(head, index);
+    row_add(sample, 1);
+    heads_keep_sparse();
+}
+
+static void unlink_sample(uint32_t *head, uint32_t *link, uint32_t index)
+{
+    struct sample *sample = sample_at(index);
+    row_add(sample, -1);
+    if (link == head)
+        set_head(head, sample->next);
+    else
+        *link = sample->next;
+    sample->address = 0;
+    hook_pool_return(&live.samples, index);
+}
+
+/* Where the chain of `address` points to its sample; *link is 0 when there is none. */
+static uint32_t *find_link(uint32_t *head, uintptr_t address)
+{
+    uint32_t *link = head;
+    while (*link && sample_at(*link)->address != address)
+        link = &sample_at(*link)->next;
+    return link;
+}
+
+static void drop_sample(uint32_t index)
+{
+    uint32_t *head = head_of(sample_at(index)->address), *link = head;
+    while (*link != index)
+        link = &sample_at(*link)->next;
+    unlink_sample(head, link, index);
+}
+
+/* Double the interval and thin what was drawn at less, so that the table has room again. */
+static void thin(void)
+{
+    live.interval *= 2;
+    live.doublings++;
+    for (uint32_t i = 1; i < live.samples.used; i++) {
+        struct sample *sample = sample_at(i);
+        if (!sample->address || !sample->row || sample->interval >= live.interval)
+            continue;
+        if (hook_random_unit(&live.random) > hook_thinning(sample->size, sample->interval)) {
+            drop_sample(i);
+            live.thinned++;
+        } else {
+            row_add(sample, -1);
+            sample->interval *= 2;
+            row_add(sample, 1);
+        }
+    }
+}
+
+void hook_live_insert(const struct sample *sample)
+{
+    struct row *row = row_at(sample->row);
+    struct weight weight = hook_weight(sample->size, sample->interval);
+    if (row->generation != live.generation) {
+        row->generation = live.generation;
+        row->alloc_objects = row->alloc_bytes = 0;
+    }
+    row->alloc_objects += weight.objects;
+    row->alloc_bytes += weight.bytes;
+    live.alloc_objects += weight.objects;
+    live.alloc_bytes += weight.bytes;
+    live.drawn++;
+    while (live.count >= LIVE_LIMIT - LIVE_LIMIT / 8 && live.interval < INTERVAL_LIMIT)
+        thin();
+    struct sample stale;
+    if (hook_live_remove((void *)sample->address, &stale))
+        live.displaced++; /* its free went past us */
+    link_sample(sample);
+}
+
+bool hook_live_remove(void *address, struct sample *removed)
+{
+    uint32_t *head = head_of((uintptr_t)address), *link = find_link(head, (uintptr_t)address);
+    if (!*link)
+        return false;
+    *removed = *sample_at(*link);
+    unlink_sample(head, link, *link);
+    return true;
+}
+
+void hook_live_restore(const struct sample *removed)
+{
+    link_sample(removed);
+}
+
+void hook_live_flush(void)
+{
+    for (uint32_t i = 1; i < live.samples.used; i++)
+        if (sample_at(i)->address) {
+            drop_sample(i);
+            live.displaced++;
+        }
+}
+
+void hook_live_forked(void)
+{
+    live.generation++;
+    live.inherited = live.count;
+    live.alloc_objects = live.alloc_bytes = 0;
+    live.drawn = 0;
+    hook_random_seed(&live.random, 0);
+}
+
+double hook_row_allocated(const struct row *row, double total)
+{
+    return row->generation == live.generation ? total : 0;
+}
+
+static uint32_t *row_head(const struct row *row)
+{
+    uint64_t key = (uint64_t)row->stack << 32 ^ (uint64_t)row->label << 16 ^ row->thread;
+    return row_heads + (key * 0x9e3779b97f4a7c15u >> (64 - ROW_HEADS_ORDER));
+}
+
+bool hook_rows_crowded(void)
+{
+    return !live.rows.free && live.rows.used > ROW_LIMIT - ROW_LIMIT / 4;
+}
+
+void hook_rows_give_up(const uint8_t *stack_in_use)
+{
+    for (uint32_t i = 2; i < live.rows.used; i++) {
+        struct row *row = row_at(i);
+        if (!row->stack || stack_in_use[row->stack])
+            continue;
+        uint32_t *link = row_head(row);
+        while (*link != i)
+            link = &row_at(*link)->next;
+        *link = row->next;
+        row->stack = 0;
+        hook_pool_return(&live.rows, i);
+    }
+}
+
+uint32_t hook_row_find(uint32_t stack, uint32_t label, uint32_t thread)
+{
+    struct row key = {.stack = stack, .label = label, .thread = thread, .generation = live.generation};
+    uint32_t *head = row_head(&key);
+    for (uint32_t i = *head; i; i = row_at(i)->next) {
+        const struct row *row = row_at(i);
+        if (row->stack == stack && row->label == label && row->thread == thread)
+            return i;
+    }
+    uint32_t index = hook_pool_take(&live.rows);
+    if (!index)
+        return 1;
+    key.next = *head;
+    *row_at(index) = key;
+    return *head = index;
+}

@@ -1,0 +1,85 @@
+/* The live table: which sampled blocks are alive, and the totals of each row they belong to.
+ *
+ * Thread rule: everything here but hook_live_maybe() runs under the table lock.
+ */
+#ifndef HEAPWATCH_LIVE_H
+#define HEAPWATCH_LIVE_H
+
+#include "memory.h"
+#include "random.h"
+
+#include <stdatomic.h>
+
+#define RAW_BACKED 513         /* bytes from which pymalloc passes a request on to the RAW domain */
+#define LIVE_LIMIT (1u << 18)   /* samples; at most 8 MiB of records and 11 MiB of heads */
+#define ROW_LIMIT (1u << 16)    /* rows of 72 bytes; at most 4.5 MiB */
+#define INTERVAL_LIMIT (1u << 30)
+
+enum domain { DOMAIN_OBJ, DOMAIN_MEM, DOMAIN_COUNT };
+
+struct sample {
+    uint32_t next; /* of the same head; 0 ends */
+    uint32_t row;
+    uintptr_t address;
+    uint64_t size : 47, domain : 1, generation : 16; /* generation: forks that lay before the sample */
+    uint32_t interval;                                /* that the sample was drawn at */
+    uint32_t birth;                                   /* sixteenths of a second since the start */
+};
+
+/* Totals of one (stack, label, thread). Row 1 takes what has no Python stack or found its table full. */
+struct row {
+    uint32_t next; /* of the same hash; must be first: a pool's free list runs through it */
+    uint32_t stack, label, thread;
+    uint32_t samples; /* live ones */
+    uint32_t generation;
+    uint64_t changed; /* value of live.clock when the row changed last */
+    double live_objects, live_bytes, alloc_objects, alloc_bytes;
+};
+
+struct live {
+    struct pool samples, rows;
+    struct generator random;
+    uint32_t count, inherited; /* live samples; those of them older than the last fork */
+    uint32_t generation;
+    uint32_t interval;         /* of the next draw */
+    uint64_t clock;            /* one step for each change of a row */
+    uint64_t drawn, thinned, doublings;
+    uint64_t full, displaced;  /* samples lost: no room at the largest interval; their frees went past us */
+    uint64_t padding;          /* bytes by which small live samples would be padded to RAW_BACKED */
+    double alloc_objects, alloc_bytes, live_objects, live_bytes;
+};
+extern struct live live;
+
+/* Heads of the chains, published as one word so that a reader without the lock never sees a half. */
+extern _Atomic uintptr_t live_heads; /* address of the array | its order (log2 of its length) */
+
+static inline size_t hook_live_slot(uintptr_t address, unsigned order)
+{
+    return (size_t)(((uint64_t)(address >> 4) * 0x9e3779b97f4a7c15u) >> (64 - order));
+}
+
+/* False: the block is certainly not sampled. True: ask under the lock.
+ *
+ * Safe without the lock: whoever frees a sampled block got its address from the malloc that inserted it, so
+ * its chain is non-empty here, in this array or (if the array was exchanged meanwhile) in an older one, which
+ * stays mapped and keeps what it held at the exchange.
+ */
+static inline bool hook_live_maybe(void *address)
+{
+    uintptr_t heads = atomic_load_explicit(&live_heads, memory_order_acquire);
+    uint32_t *head = (uint32_t *)(heads & ~(uintptr_t)63) + hook_live_slot((uintptr_t)address, heads & 63);
+    return __atomic_load_n(head, __ATOMIC_RELAXED) != 0;
+}
+
+bool hook_live_open(void);
+void hook_live_insert(const struct sample *sample);               /* counts as allocated and live */
+bool hook_live_remove(void *address, struct sample *removed);     /* false: not sampled */
+void hook_live_restore(const struct sample *removed);             /* undo a removal: live, not allocated again */
+void hook_live_flush(void);                                       /* every live sample is lost, and counted so */
+void hook_live_forked(void);                                      /* in the child */
+uint32_t hook_row_find(uint32_t stack, uint32_t label, uint32_t thread); /* never 0 */
+bool hook_rows_crowded(void);
+void hook_rows_give_up(const uint8_t *stack_in_use);              /* rows of stacks that nobody needs */
+double hook_row_allocated(const struct row *row, double total);   /* 0 for a row that is older than the fork */
+
+#endif

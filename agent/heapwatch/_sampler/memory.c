@@ -1,0 +1,61 @@
+/* Own memory of the sampler: raw anonymous mappings, counted.
+ *
+ * Thread rule: callable anywhere. Pools are guarded by whoever owns them.
+ */
+#define _GNU_SOURCE
+#include "memory.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static _Atomic size_t counted_bytes;
+
+void *hook_map(size_t bytes)
+{
+    void *address = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return address == MAP_FAILED ? NULL : address;
+}
+
+bool hook_pool_open(struct pool *pool, size_t element, uint32_t limit)
+{
+    if (pool->base)
+        return true;
+    pool->base = hook_map(element * ((size_t)limit + 1));
+    pool->element = (uint32_t)element;
+    pool->limit = limit;
+    pool->used = 1;
+    return pool->base != NULL;
+}
+
+uint32_t hook_pool_take(struct pool *pool)
+{
+    uint32_t index = pool->free;
+    if (index) {
+        memcpy(&pool->free, hook_pool_at(pool, index), sizeof pool->free);
+        memset(hook_pool_at(pool, index), 0, pool->element);
+        return index;
+    }
+    return pool->used > pool->limit ? 0 : pool->used++;
+}
+
+void hook_pool_return(struct pool *pool, uint32_t index)
+{
+    memcpy(hook_pool_at(pool, index), &pool->free, sizeof pool->free);
+    pool->free = index;
+}
+
+size_t hook_pool_bytes(const struct pool *pool)
+{
+    return ((size_t)pool->element * pool->used + 4095) & ~(size_t)4095;
+}
+
+void hook_count_bytes(size_t bytes)
+{
+    atomic_fetch_add_explicit(&counted_bytes, bytes, memory_order_relaxed);
+}
+
+size_t hook_counted_bytes(void)
+{
+    return atomic_load_explicit(&counted_bytes, memory_order_relaxed);
+}

@@ -1,0 +1,139 @@
+/* The Python module `heapwatch._sampler`: arguments in, tables out.
+ *
+ * Thread rule: gil_ functions need the GIL and never run inside a hook.
+ */
+#include <Python.h>
+
+#include "export.h"
+#include "hooks.h"
+#include "install.h"
+#include "live.h"
+#include "stacks.h"
+#include "threads.h"
+
+static int gil_interval(PyObject *argument, void *result)
+{
+    long long interval = PyLong_AsLongLong(argument);
+    if (interval == -1 && PyErr_Occurred())
+        return 0;
+    if (interval < 1 || interval > INTERVAL_LIMIT) {
+        PyErr_Format(PyExc_ValueError, "interval must be 1 to %u bytes, not %lld", INTERVAL_LIMIT, interval);
+        return 0;
+    }
+    *(uint32_t *)result = (uint32_t)interval;
+    return 1;
+}
+
+static PyObject *gil_start(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"interval", "max_depth", "seed", NULL};
+    uint32_t interval;
+    int max_depth;
+    unsigned long long seed = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&i|K:start", names, gil_interval, &interval, &max_depth, &seed))
+        return NULL;
+    if (max_depth < 1 || max_depth > DEPTH_LIMIT)
+        return PyErr_Format(PyExc_ValueError, "max_depth must be 1 to %d frames, not %d", DEPTH_LIMIT, max_depth);
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_RuntimeError, "the sampler works in the main interpreter only; start it there");
+        return NULL;
+    }
+#ifdef Py_GIL_DISABLED
+    PyErr_SetString(PyExc_RuntimeError, "the sampler needs the GIL; run a Python that isn't free-threaded");
+    return NULL;
+#endif
+    if (!gil_install()) {
+        PyErr_SetString(PyExc_RuntimeError, "the allocator hooks can't be put in place: another tool keeps Python's "
+                                            "allocators for itself, or there is no memory for the sampler's tables");
+        return NULL;
+    }
+    gil_seed(seed);
+    gil_enable(interval, (uint32_t)max_depth);
+    Py_RETURN_NONE;
+}
+
+static PyObject *gil_stop(PyObject *module, PyObject *unused)
+{
+    gil_disable();
+    Py_RETURN_NONE;
+}
+
+static PyObject *gil_set_interval_method(PyObject *module, PyObject *argument)
+{
+    uint32_t interval;
+    if (!gil_interval(argument, &interval))
+        return NULL;
+    gil_set_interval(interval);
+    Py_RETURN_NONE;
+}
+
+static PyObject *gil_set_label(PyObject *module, PyObject *argument)
+{
+    unsigned long label = PyLong_AsUnsignedLong(argument);
+    if (label == (unsigned long)-1 && PyErr_Occurred())
+        return NULL;
+    if (label > UINT32_MAX)
+        return PyErr_Format(PyExc_OverflowError, "label must fit 32 bits");
+    return PyLong_FromUnsignedLong(hook_set_label((uint32_t)label));
+}
+
+static PyObject *gil_export_method(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"since", NULL};
+    unsigned long long since = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|K:export", names, &since))
+        return NULL;
+    return install.done ? gil_export(since) : PyList_New(0);
+}
+
+static bool gil_stack_and_limit(PyObject *args, PyObject *kwargs, unsigned long long *stack, Py_ssize_t *limit)
+{
+    static char *names[] = {"stack", "limit", NULL};
+    return PyArg_ParseTupleAndKeywords(args, kwargs, "Kn", names, stack, limit);
+}
+
+static PyObject *gil_live_samples_method(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    unsigned long long stack;
+    Py_ssize_t limit;
+    if (!gil_stack_and_limit(args, kwargs, &stack, &limit))
+        return NULL;
+    return install.done ? gil_live_samples(stack, limit) : PyList_New(0);
+}
+
+static PyObject *gil_stats_method(PyObject *module, PyObject *unused)
+{
+    return gil_stats();
+}
+
+#define KEYWORDS (METH_VARARGS | METH_KEYWORDS)
+static PyMethodDef methods[] = {
+    {"start", (PyCFunction)(void (*)(void))gil_start, KEYWORDS, NULL},
+    {"stop", gil_stop, METH_NOARGS, NULL},
+    {"set_interval", gil_set_interval_method, METH_O, NULL},
+    {"set_label", gil_set_label, METH_O, NULL},
+    {"export", (PyCFunction)(void (*)(void))gil_export_method, KEYWORDS, NULL},
+    {"live_samples", (PyCFunction)(void (*)(void))gil_live_samples_method, KEYWORDS, NULL},
+    {"stats", gil_stats_method, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "heapwatch._sampler",
+    .m_doc = "Samples Python's memory allocations inside the process.",
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__sampler(void)
+{
+    return PyModuleDef_Init(&definition);
+}
