@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 from heapwatch_wire.evidence import Evidence
 from heapwatch_wire.settings import AgentSettings
 
+from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.identity import Identity
+from heapwatch.profiles import Profiles
 from heapwatch.sampler import Sampler
 
 THREAD_NAME = "heapwatch"
+LONGEST_WAIT = 3600.0
 
 
 class LeakTracker(Protocol):
@@ -47,19 +51,27 @@ class _Task:
 class Agent:
     """Calls registered tasks from one daemon thread; a task that fails is counted and called again.
 
-    `settings`, `identity`, `sampler`, `failures` and `leaks` are there for whoever plugs in.
+    `settings`, `identity`, `sampler`, `profiles`, `leaks` and `failures` are there for whoever plugs in;
+    `courier` is None without a collector.
     """
 
     def __init__(
-        self, settings: AgentSettings, identity: Identity, sampler: Sampler, leaks: LeakTracker
+        self,
+        settings: AgentSettings,
+        identity: Identity,
+        sampler: Sampler,
+        leaks: LeakTracker,
+        failures: Failures,
+        courier: Courier | None = None,
     ) -> None:
         self.settings = settings
         self.identity = identity
         self.sampler = sampler
+        self.profiles = Profiles(sampler)
         self.leaks = leaks
-        self.failures = Failures()
+        self.failures = failures
+        self.courier = courier
         self._tasks: list[_Task] = []
-        self._openers: list[tuple[str, Callable[[], None]]] = []
         self._closers: list[tuple[str, Callable[[], None]]] = []
         self._turn = threading.Lock()
         self._halt = threading.Event()
@@ -70,9 +82,9 @@ class Agent:
         """Call `task(now)`, Unix seconds, `first` seconds after now and then every `interval` seconds."""
         self._tasks.append(_Task(name, interval, task, time.monotonic() + first))
 
-    def at_start(self, name: str, action: Callable[[], None]) -> None:
-        """Call `action()` from the background thread when it starts."""
-        self._openers.append((name, action))
+    def once(self, name: str, action: Callable[[], None], delay: float = 0.0) -> None:
+        """Call `action()` from the background thread, `delay` seconds after now."""
+        self.every(math.inf, name, lambda now: action(), delay)
 
     def at_stop(self, name: str, action: Callable[[], None]) -> None:
         """Call `action()` from the background thread when the agent stops; the last registered goes first."""
@@ -80,15 +92,32 @@ class Agent:
 
     @property
     def running(self) -> bool:
-        """Whether the background thread lives."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether the background thread lives and is not asked to end."""
+        return self._thread is not None and self._thread.is_alive() and not self._halt.is_set()
 
-    def start(self, delay: float = 0.0) -> None:
-        """Start the thread; it does nothing for `delay` seconds."""
+    def status(self) -> dict[str, Any]:
+        """What the agent says about itself, as JSON values; times in Unix seconds, sizes in bytes."""
+        courier = self.courier
+        return {
+            **asdict(self.identity),
+            "running": self.running,
+            "sampler": {"reason": self.sampler.reason, **self.sampler.stats()},
+            "collector": {
+                "address": self.settings.collector,
+                "waiting": len(courier) if courier else 0,
+                "delivered": courier.delivered if courier else 0,
+                "dropped": dict(courier.dropped) if courier else {},
+            },
+            "errors": dict(self.failures.counts),
+        }
+
+    def start(self) -> None:
+        """Start the thread, unless it runs."""
+        if self.running:
+            return
+        # An event of its own: a thread that is asked to end and still busy keeps the old one.
         self._halt = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(self._halt, delay), name=THREAD_NAME, daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, args=(self._halt,), name=THREAD_NAME, daemon=True)
         self._thread.start()
 
     def pause(self, limit: float) -> None:
@@ -100,24 +129,18 @@ class Agent:
     def stop(self, limit: float) -> None:
         """End the thread after its closing actions; returns after at most `limit` seconds."""
         self._closing = True
+        self.start()
         self.pause(limit)
 
-    def _run(self, halt: threading.Event, delay: float) -> None:
-        wait = delay
+    def _run(self, halt: threading.Event) -> None:
+        wait = 0.0
         while not halt.wait(wait):
             with self._turn:
-                self._open()
                 self._run_due(halt)
             wait = self._time_to_next()
         if self._closing:
             with self._turn:
                 self._close()
-
-    def _open(self) -> None:
-        while self._openers:
-            name, action = self._openers.pop(0)
-            with self.failures.guard(name):
-                action()
 
     def _run_due(self, halt: threading.Event) -> None:
         for task in self._tasks:
@@ -129,9 +152,8 @@ class Agent:
                 task.due = max(task.due + task.interval, time.monotonic())
 
     def _time_to_next(self) -> float:
-        if not self._tasks:
-            return 60.0
-        return max(0.0, min(task.due for task in self._tasks) - time.monotonic())
+        next_due = min((task.due for task in self._tasks), default=math.inf)
+        return min(max(0.0, next_due - time.monotonic()), LONGEST_WAIT)
 
     def _close(self) -> None:
         while self._closers:

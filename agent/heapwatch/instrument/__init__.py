@@ -1,0 +1,1 @@
+"""Requests seen from inside: whose endpoint allocates, and how long each request takes."""

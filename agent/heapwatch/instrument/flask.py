@@ -1,0 +1,29 @@
+"""Flask, without a change to the application: every `Flask` is measured, by route template."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from heapwatch.instrument.requests import Request, Requests
+from heapwatch.instrument.wsgi import REQUEST_KEY, WsgiMiddleware
+
+
+def instrument(flask: ModuleType, requests: Requests) -> None:
+    """Wrap `Flask.wsgi_app` of the module `flask` and listen for matched routes."""
+    original = flask.Flask.wsgi_app
+
+    def wsgi_app(self: Any, environ: Any, start_response: Any) -> Any:
+        def application(environ: Any, start_response: Any) -> Any:
+            return original(self, environ, start_response)
+
+        return WsgiMiddleware(application, requests)(environ, start_response)
+
+    def matched(sender: Any, **_: Any) -> None:
+        running = flask.request.environ.get(REQUEST_KEY)
+        rule = flask.request.url_rule
+        if isinstance(running, Request) and rule is not None:
+            running.matched(rule.rule)
+
+    flask.Flask.wsgi_app = wsgi_app
+    flask.request_started.connect(matched, weak=False)

@@ -1,0 +1,71 @@
+"""WSGI middleware (PEP 3333): measures each request and names the thread's work while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from heapwatch.instrument.requests import Request, Requests
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+REQUEST_KEY = "heapwatch.request"
+"""Where the environment carries the running Request, for frameworks that learn the route later."""
+
+
+class WsgiMiddleware:
+    """Wraps a WSGI application; frameworks say the route: `environ["heapwatch.request"].matched(route)`."""
+
+    def __init__(self, application: WSGIApplication, requests: Requests) -> None:
+        self._application = application
+        self._requests = requests
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Call the application; a response that is still being made keeps the request running."""
+        if REQUEST_KEY in environ:  # wrapped twice: the outer one measures
+            return self._application(environ, start_response)
+        request = environ[REQUEST_KEY] = self._requests.begin(environ.get("REQUEST_METHOD", ""))
+
+        def start(
+            status: str,
+            headers: list[tuple[str, str]],
+            exc_info: tuple[type[BaseException], BaseException, TracebackType]
+            | tuple[None, None, None]
+            | None = None,
+        ) -> Any:
+            request.status = int(status[:3]) if status[:3].isdigit() else 0
+            return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
+
+        try:
+            body = self._application(environ, start)
+        except BaseException:
+            request.status = 500
+            request.end()
+            raise
+        # A list is complete, and a server sends a file wrapper itself if it gets it unwrapped.
+        if isinstance(body, list | tuple | environ.get("wsgi.file_wrapper", list)):
+            request.end()
+            return body
+        return _Body(body, request)
+
+
+class _Body:
+    """A response body that ends its request when the server closes it."""
+
+    def __init__(self, body: Iterable[bytes], request: Request) -> None:
+        self._body = body
+        self._request = request
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        """Called by the server after the last byte, or when the client went away."""
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._request.end()
