@@ -1,0 +1,110 @@
+"""A multivariate detector that learns what is usual without labels.
+
+Each metric is seen at three scales: as it is, as its mean over SHORT rows, and as its distance from its mean
+over LONG rows. Columns are centred on their median and scaled by their spread; principal components that
+carry EXPLAINED of the variance model how metrics move together; the score of a row is what they leave
+unexplained, squared and summed (Jackson and Mudholkar 1979), and the parts of that sum name the metrics.
+
+The threshold needs no label: rows that the components were not fitted on give scores of usual behaviour, and
+a generalized Pareto tail fitted to the largest of them says which score is exceeded once in `1 / risk` rows
+(peaks over threshold; Siffer and others 2017), with moments in place of maximum likelihood (Hosking and
+Wallis 1987).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from ..observations import FloatArray
+
+SHORT = 10
+LONG = 60
+SCALES = 3
+EXPLAINED = 0.9
+CLIP = 20.0
+"""Spreads at which a value counts no further: one mad metric must not hide the others."""
+HELD_OUT = 0.3
+TAIL = 0.98
+LEAST_ROWS = 80
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A fitted detector; make one with `fit`. `threshold` is the score from which a row is strange."""
+
+    centre: FloatArray
+    spread: FloatArray
+    components: PCA
+    threshold: float
+
+    @classmethod
+    def fit(cls, tables: list[FloatArray], risk: float) -> Detector:
+        """Learn from `tables`, one per instance, rows in order of time and one column per metric.
+
+        The threshold is exceeded in a share `risk` of usual rows. Needs LEAST_ROWS rows in all.
+        """
+        views = [_views(table) for table in tables if len(table)]
+        rows = np.concatenate(views)
+        centre, spread = _location(rows)
+        cuts = [round(len(v) * (1 - HELD_OUT)) for v in views]
+        learned = _standard(np.concatenate([v[:c] for v, c in zip(views, cuts, strict=True)]), centre, spread)
+        held_out = _standard(
+            np.concatenate([v[c:] for v, c in zip(views, cuts, strict=True)]), centre, spread
+        )
+        components = PCA(EXPLAINED, svd_solver="full").fit(learned)
+        usual = _residuals(components, held_out).sum(axis=1)
+        return cls(centre, spread, components, exceeded_once(usual, risk))
+
+    def residuals(self, table: FloatArray) -> FloatArray:
+        """Unexplained squares per row and metric; a row's score is their sum."""
+        squares = _residuals(self.components, _standard(_views(table), self.centre, self.spread))
+        by_metric: FloatArray = squares.reshape(len(table), SCALES, -1).sum(axis=1)
+        return by_metric
+
+
+def exceeded_once(scores: FloatArray, risk: float) -> float:
+    """The value that a share `risk` of such `scores` exceed, by a Pareto tail over their TAIL quantile."""
+    base = float(np.quantile(scores, TAIL))
+    excess = scores[scores > base] - base
+    if len(excess) < 2 or np.ptp(excess) == 0:
+        return max(float(scores.max()), 1e-9)
+    mean, variance = float(excess.mean()), float(excess.var(ddof=1))
+    shape = 0.5 * (1 - mean**2 / variance)
+    scale = 0.5 * mean * (mean**2 / variance + 1)
+    ratio = risk * len(scores) / len(excess)
+    reach = -scale * np.log(ratio) if abs(shape) < 1e-6 else scale / shape * (ratio**-shape - 1)
+    return max(base + float(reach), 1e-9)
+
+
+def _views(table: FloatArray) -> FloatArray:
+    """The three scales side by side: (rows, SCALES * metrics)."""
+    return np.hstack([table, _rolling_mean(table, SHORT), table - _rolling_mean(table, LONG)])
+
+
+def _rolling_mean(table: FloatArray, rows: int) -> FloatArray:
+    """Mean of each column over the newest `rows` rows at each row, of fewer at the start."""
+    total = np.vstack([np.zeros((1, table.shape[1])), np.cumsum(table, axis=0)])
+    end = np.arange(1, len(table) + 1)
+    start = np.maximum(0, end - rows)
+    mean: FloatArray = (total[end] - total[start]) / (end - start)[:, None]
+    return mean
+
+
+def _location(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Median and spread of each column: quartile distance, but not under 0.3 standard deviations."""
+    low, centre, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
+    floor = 1e-3 * np.maximum(np.abs(centre), 1e-9)
+    return centre, np.maximum.reduce([high - low, 0.3 * rows.std(axis=0), floor])
+
+
+def _standard(rows: FloatArray, centre: FloatArray, spread: FloatArray) -> FloatArray:
+    return np.clip((rows - centre) / spread, -CLIP, CLIP)
+
+
+def _residuals(components: PCA, rows: FloatArray) -> FloatArray:
+    explained = components.inverse_transform(components.transform(rows))
+    squares: FloatArray = (rows - explained) ** 2
+    return squares

@@ -1,0 +1,73 @@
+"""Which allocation sites grow: the product's growth test on every site, over all instances of a version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from heapwatch_wire.growth import Finding, Series, Thresholds, judge
+
+from ..observations import Observations, SiteTracks
+
+STEEPEST = 1.5
+"""A line fitted to a step rises this much more than the step, over the line's span."""
+
+
+@dataclass(frozen=True)
+class GrowingSite:
+    """A site whose growth is a leak or a suspicion."""
+
+    tracks: SiteTracks
+    finding: Finding
+
+    @property
+    def rate(self) -> float:
+        """Growth in bytes per second, over all instances."""
+        return self.finding.growth.bytes_per_second if self.finding.growth else 0.0
+
+
+def growing_sites(seen: Observations, thresholds: Thresholds) -> list[GrowingSite]:
+    """The sites of `seen` that grow, fastest first."""
+    started = {i.id: i.started for i in seen.instances}
+    loads = {i.id: request_rates(seen, i.id) for i in seen.instances}
+    found = []
+    for tracks in seen.sites:
+        if _rise(tracks) * STEEPEST < thresholds.suspicion_samples * seen.interval:
+            continue
+        finding = judge(_series(tracks, seen.interval, started, loads), thresholds)
+        if finding.decision in ("leak", "suspicion"):
+            found.append(GrowingSite(tracks, finding))
+    return sorted(found, key=lambda g: -g.rate)
+
+
+def request_rates(seen: Observations, instance: str) -> tuple[tuple[float, float], ...]:
+    """(time, requests per second since the time before) of `instance`; empty when it counts none."""
+    requests = seen.requests(instance)
+    if requests is None or requests.times.size < 2:
+        return ()
+    rates = np.maximum(np.diff(requests.values), 0.0) / np.maximum(np.diff(requests.times), 1e-3)
+    return tuple(zip(requests.times[1:].tolist(), rates.tolist(), strict=True))
+
+
+def _series(
+    tracks: SiteTracks,
+    interval: float,
+    started: Mapping[str, float],
+    loads: Mapping[str, tuple[tuple[float, float], ...]],
+) -> list[Series]:
+    return [
+        Series(
+            points=list(zip(t.times.tolist(), t.bytes.tolist(), t.objects.tolist(), strict=True)),
+            interval=interval,
+            start=started.get(instance),
+            load=loads.get(instance, ()),
+        )
+        for instance, t in tracks.tracks.items()
+        if t.times.size
+    ]
+
+
+def _rise(tracks: SiteTracks) -> float:
+    """Bytes by which the site moved, over all instances: what can't hold enough samples needs no test."""
+    return float(sum(np.ptp(t.bytes) for t in tracks.tracks.values() if t.bytes.size))

@@ -1,0 +1,92 @@
+"""The analyzer at work: look at each service, publish, show, wait."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from heapwatch_wire.analysis import Analysis
+from heapwatch_wire.evidence import to_json
+from heapwatch_wire.settings import AnalyzerSettings
+
+from .client import Collector, CollectorError
+from .report import analyze
+from .text import progress, render
+
+Show = Callable[[Analysis], None]
+
+
+class Loop:
+    """Analyzes `service` (None: every one) of `collector` and hands each analysis to `show`."""
+
+    def __init__(
+        self, settings: AnalyzerSettings, collector: Collector, show: Show, service: str | None
+    ) -> None:
+        self._settings = settings
+        self._collector = collector
+        self._show = show
+        self._service = service
+        self._stopped = threading.Event()
+        self._complaint = ""
+
+    def forever(self) -> None:
+        """Look at each interval until `stop`. A silent collector is told once and asked again."""
+        interval = self._settings.analyze_interval
+        print(
+            f"analyzing {self._settings.collector} every {interval:g} s; Ctrl-C stops",
+            file=sys.stderr,
+            flush=True,
+        )
+        while not self._stopped.is_set():
+            begun = time.monotonic()
+            self.look()
+            self._stopped.wait(max(0.0, begun + interval - time.monotonic()))
+
+    def stop(self) -> None:
+        """End `forever` after the current look."""
+        self._stopped.set()
+
+    def look(self) -> bool:
+        """Analyze once; False when the collector could not be read or written."""
+        try:
+            for service in [self._service] if self._service else self._collector.services():
+                for seen in self._collector.observe(service, time.time(), self._settings.window):
+                    analysis = analyze(seen, self._settings)
+                    self._collector.publish(analysis)
+                    self._show(analysis)
+        except CollectorError as error:
+            if str(error) != self._complaint:
+                print(f"heapwatch analyze: {error}", file=sys.stderr, flush=True)
+            self._complaint = str(error)
+            return False
+        self._complaint = ""
+        return True
+
+
+class ShowJson:
+    """Prints each analysis as one line of JSON."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def __call__(self, analysis: Analysis) -> None:
+        print(json.dumps(to_json(analysis)), file=self._out, flush=True)
+
+
+class ShowText:
+    """Prints an analysis in full when its status or its leaks are new, else one line of progress."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._shown: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def __call__(self, analysis: Analysis) -> None:
+        key = (analysis.service, analysis.version)
+        state = (analysis.status, *sorted(v.site.id for v in analysis.verdicts if v.verdict == "leak"))
+        new = self._shown.get(key) != state
+        self._shown[key] = state
+        print(render(analysis) if new else progress(analysis), file=self._out, flush=True)
