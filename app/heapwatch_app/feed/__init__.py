@@ -1,0 +1,1 @@
+"""Feed: what the viewer sees first, and what is new everywhere."""

@@ -1,0 +1,1 @@
+"""Media: checking and resizing uploaded photos, keeping and serving the results."""

@@ -1,0 +1,1 @@
+"""Posts: photos with captions, their likes and comments."""

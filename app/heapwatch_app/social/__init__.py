@@ -1,0 +1,1 @@
+"""Social: profiles, following, finding people, and news of what others did."""
