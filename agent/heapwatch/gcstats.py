@@ -32,15 +32,20 @@ class GcStats:
     """
 
     def __init__(self) -> None:
+        self._callback = self._on_collection
+        self.reset()
+
+    def reset(self) -> None:
+        """Count from zero, as in a child after fork."""
         self._began = 0.0
         self._counts = [[0] * (len(PAUSE_BUCKETS) + 1) for _ in range(GENERATIONS)]
         self._sums = [0.0] * GENERATIONS
         self._before = gc.get_stats()
-        self._callback = self._on_collection
 
     def install(self) -> None:
-        """Begin to measure."""
-        gc.callbacks.append(self._callback)
+        """Begin to measure; safe to call twice."""
+        if self._callback not in gc.callbacks:
+            gc.callbacks.append(self._callback)
 
     def remove(self) -> None:
         """Stop measuring."""

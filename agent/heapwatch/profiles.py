@@ -32,11 +32,6 @@ class Profiles:
         self._delivered: _Allocated = {}
         self._since = time.time()
 
-    def rebase(self) -> None:
-        """Count allocations from here on: what came before was another process's, before a fork."""
-        self._delivered = {_key(row): _allocated(row) for row in self._sampler.export()}
-        self._since = time.time()
-
     def snapshot(self, now: float) -> bytes:
         """The state now with all allocations since the sampler's start, as gzipped pprof; changes nothing."""
         samples = [self._sample(row, *_allocated(row)) for row in self._sampler.export()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 
 from heapwatch_wire import otlp, push
@@ -29,11 +30,15 @@ class Pusher:
 
     def push(self, now: float) -> None:
         """Queue one delivery of each kind that there is something to say of, and send what waits."""
-        self.collect(now)
+        self._queue(now)
         self.courier.deliver()
 
-    def collect(self, now: float) -> None:
-        """Queue without sending."""
+    def push_last(self, limit: float) -> None:
+        """Queue a last time and send within about `limit` seconds; what can't be sent is dropped."""
+        self._queue(time.time())
+        self.courier.drain(limit)
+
+    def _queue(self, now: float) -> None:
         self._profile(now)
         self._metrics(now)
         self._evidence()

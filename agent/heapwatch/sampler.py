@@ -103,8 +103,8 @@ class NativeSampler:
 
     reason = ""
 
-    def __init__(self, native: Native, interval: int, max_depth: int, labels: Labels | None = None) -> None:
-        self.labels = Labels() if labels is None else labels
+    def __init__(self, native: Native, interval: int, max_depth: int, labels: Labels) -> None:
+        self.labels = labels
         self.set_label = native.set_label
         self._native = native
         self._interval = interval
@@ -152,9 +152,9 @@ class NativeSampler:
 class NullSampler:
     """Stands in where the extension can't be used, so that everything else of the agent works."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, labels: Labels | None = None) -> None:
         self.reason = reason
-        self.labels = Labels()
+        self.labels = Labels() if labels is None else labels
 
     def start(self) -> None:
         """Nothing to start."""
@@ -187,18 +187,21 @@ class NullSampler:
 
 
 def open_sampler(interval: int, max_depth: int, labels: Labels | None = None) -> Sampler:
-    """A started sampler with `interval` mean bytes between samples; a NullSampler where it can't run."""
+    """A started sampler with `interval` mean bytes between samples; a NullSampler where it can't run.
+
+    `labels` are those of an earlier sampler of this process, whose samples live on.
+    """
+    labels = Labels() if labels is None else labels
+    mend = "reinstall heapwatch where there is a C compiler"
     try:
         native = importlib.import_module("heapwatch._sampler")
     except ImportError as error:
-        return NullSampler(
-            f"the C extension can't be loaded ({error}); reinstall heapwatch with a C compiler"
-        )
-    if not hasattr(native, "export"):
-        return NullSampler("the C extension is not built; reinstall heapwatch with a C compiler")
+        return NullSampler(f"the C extension can't be loaded ({error}): {mend}", labels)
+    if not hasattr(native, "export"):  # the folder of the C sources, found as a namespace package
+        return NullSampler(f"the C extension is not built: {mend}", labels)
     sampler = NativeSampler(cast(Native, native), interval, max_depth, labels)
     try:
         sampler.start()
-    except RuntimeError as error:
-        return NullSampler(str(error))
+    except (RuntimeError, ValueError) as error:
+        return NullSampler(str(error), labels)
     return sampler

@@ -1,0 +1,92 @@
+"""Puts an agent together from its parts: the only place that knows all of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from heapwatch_wire.settings import AgentSettings
+
+from heapwatch.agent import Agent, ControlServer, LeakTracker
+from heapwatch.allocators import Malloc, Pymalloc
+from heapwatch.cgroup import CgroupReader
+from heapwatch.delivery import Courier
+from heapwatch.failures import Failures
+from heapwatch.gcstats import GcStats
+from heapwatch.identity import Identity, identify
+from heapwatch.instrument.requests import Requests
+from heapwatch.process import ProcessReader
+from heapwatch.pusher import Pusher
+from heapwatch.sampler import Labels, NullSampler, Sampler
+from heapwatch.telemetry import Telemetry
+
+FIRST_PUSH = 1.0
+RETRY_CHECK = 1.0
+LEAKS_SLICE = 0.25
+FORK_DELAY = 0.3
+LAST_PUSH_LIMIT = 1.5
+
+
+@dataclass(frozen=True)
+class Resident:
+    """What the interpreter or the framework calls, and so outlives an agent."""
+
+    labels: Labels = field(default_factory=Labels)
+    gc: GcStats = field(default_factory=GcStats)
+    requests: Requests = field(default_factory=lambda: Requests(NullSampler("not started")))
+
+
+LeakTrackerFactory: TypeAlias = Callable[[Sampler, AgentSettings, Identity], LeakTracker]
+ControlServerFactory: TypeAlias = Callable[[Agent], ControlServer]
+
+
+def assemble(
+    settings: AgentSettings,
+    sampler: Sampler,
+    resident: Resident,
+    make_leaks: LeakTrackerFactory,
+    make_control: ControlServerFactory,
+    forked: bool = False,
+) -> Agent:
+    """An agent that isn't started yet. `forked`: it is for a child that `sampler` came with.
+
+    Raises ConfigError when `settings.collector` is no address.
+    """
+    failures = Failures()
+    courier = Courier(settings, failures) if settings.collector else None
+    identity = identify(settings)
+    agent = Agent(settings, identity, sampler, make_leaks(sampler, settings, identity), failures, courier)
+    control = make_control(agent)
+    # A child may be about to execute another program: wait, or the socket would stay behind.
+    agent.once("control", control.start, delay=FORK_DELAY if forked else 0.0)
+    agent.every(LEAKS_SLICE, "leaks", agent.leaks.observe, first=LEAKS_SLICE)
+    agent.at_stop("control", control.stop)
+    if courier is not None:
+        _schedule_pushes(agent, courier, _telemetry(agent, resident))
+    return agent
+
+
+def _telemetry(agent: Agent, resident: Resident) -> Telemetry:
+    return Telemetry(
+        process=ProcessReader(),
+        cgroup=CgroupReader(),
+        malloc=Malloc(),
+        pymalloc=Pymalloc(),
+        gc=resident.gc,
+        sampler=agent.sampler,
+        requests=resident.requests,
+        failures=agent.failures,
+        started=agent.identity.started,
+        courier=agent.courier,
+    )
+
+
+def _schedule_pushes(agent: Agent, courier: Courier, telemetry: Telemetry) -> None:
+    pusher = Pusher(agent.identity, agent.profiles, telemetry, agent.leaks, courier)
+    # Processes that start together, as workers do, don't push together.
+    first = FIRST_PUSH + min(1.0, agent.settings.push_interval) * random.random()
+    agent.every(agent.settings.push_interval, "push", pusher.push, first)
+    agent.every(RETRY_CHECK, "delivery", lambda now: courier.deliver(), RETRY_CHECK)
+    agent.at_stop("push", lambda: pusher.push_last(LAST_PUSH_LIMIT))

@@ -1,0 +1,71 @@
+"""What a service calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from heapwatch_wire.config import ConfigError
+
+from heapwatch.control.server import ControlServer
+from heapwatch.failures import logger
+from heapwatch.host import Host
+from heapwatch.instrument.wsgi import WsgiMiddleware
+from heapwatch.leaks.tracker import LeakTracker
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+_host = Host(LeakTracker, ControlServer)
+
+
+def start(service: str = "", **settings: Any) -> None:
+    """Start the agent in this process; calling it again does nothing.
+
+    `service` is the name on dashboards (default: the program's name). `settings` are those of the section
+    `[agent]`, such as `collector="http://127.0.0.1:4040"`; see docs/configuration.md. Environment variables
+    and `heapwatch.toml` fill in the rest.
+
+    Raises ConfigError, naming the setting, its value and what is allowed. Any other failure is logged to
+    "heapwatch" and the service goes on without an agent.
+    """
+    try:
+        _host.start({"service": service or None, **settings})
+    except ConfigError:
+        raise
+    except Exception as error:
+        logger.warning("not started, the service goes on: %s: %s", type(error).__name__, error)
+
+
+def stop() -> None:
+    """Send what waits and stop the agent, within about 2.5 seconds."""
+    try:
+        _host.stop()
+    except Exception as error:
+        logger.warning("not stopped cleanly: %s: %s", type(error).__name__, error)
+
+
+def status() -> dict[str, Any]:
+    """What the agent says about itself, as JSON values; {"running": False} without one."""
+    agent = _host.agent
+    return {"running": False} if agent is None else agent.status()
+
+
+@contextmanager
+def tag(name: str) -> Iterator[None]:
+    """Name what this thread allocates for, such as "job resize", inside a `with` or as a decorator.
+
+    The name appears as the endpoint of samples; at most 1000 names are told apart.
+    """
+    requests = _host.resident.requests
+    before = requests.label(name)
+    try:
+        yield
+    finally:
+        requests.restore(before)
+
+
+def wsgi(application: WSGIApplication) -> WSGIApplication:
+    """`application`, measured request by request. Flask applications are measured without this."""
+    return WsgiMiddleware(application, _host.resident.requests)

@@ -1,0 +1,111 @@
+"""The agent in its host process: one at most, through forks, until exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from heapwatch_wire.config import load
+from heapwatch_wire.settings import AgentSettings
+
+from heapwatch.agent import Agent
+from heapwatch.assembly import ControlServerFactory, LeakTrackerFactory, Resident, assemble
+from heapwatch.instrument.flask import instrument
+from heapwatch.instrument.hook import when_imported
+from heapwatch.sampler import NullSampler, Sampler, open_sampler
+
+FORK_LIMIT = 0.05
+STOP_LIMIT = 2.5
+
+
+@dataclass
+class Host:
+    """Starts and stops the agent of this process. `open_sampler` and the factories are the world."""
+
+    make_leaks: LeakTrackerFactory
+    make_control: ControlServerFactory
+    open_sampler: Callable[..., Sampler] = open_sampler
+    resident: Resident = field(default_factory=Resident)
+    agent: Agent | None = None
+
+    def __post_init__(self) -> None:
+        self._lock = threading.RLock()
+        self._hooked = False
+        self._instrumented = False
+
+    def start(self, overrides: dict[str, Any]) -> None:
+        """Start the agent unless it runs or is disabled. ConfigError for a setting that can't be used."""
+        with self._lock:
+            if self.agent is not None:
+                return
+            settings = load(AgentSettings, "agent", overrides=overrides)
+            if settings.enabled:
+                self._launch(settings)
+
+    def stop(self, limit: float = STOP_LIMIT) -> None:
+        """Send what waits and end the agent, within about `limit` seconds; `start` may follow."""
+        with self._lock:
+            agent, self.agent = self.agent, None
+            if agent is None:
+                return
+            self.resident.gc.remove()
+            agent.sampler.stop()
+            agent.stop(limit)
+            self.resident.requests.reset(NullSampler("stopped", self.resident.labels))
+
+    def _launch(self, settings: AgentSettings) -> None:
+        sampler = self.open_sampler(settings.sampling_interval, settings.max_depth, self.resident.labels)
+        agent = assemble(settings, sampler, self.resident, self.make_leaks, self.make_control)
+        self.resident.requests.reset(sampler)
+        self.resident.gc.reset()
+        self.resident.gc.install()
+        if settings.instrument and not self._instrumented:
+            self._instrumented = True
+            when_imported("flask", lambda flask: instrument(flask, self.resident.requests))
+        self._hook_process()
+        self.agent = agent
+        agent.start()
+
+    def _hook_process(self) -> None:
+        if not self._hooked:
+            self._hooked = True
+            atexit.register(self.stop)
+            os.register_at_fork(
+                before=self._before_fork,
+                after_in_parent=self._after_fork_in_parent,
+                after_in_child=self._after_fork_in_child,
+            )
+
+    def _before_fork(self) -> None:
+        # A process without other threads forks without Python's warning about locks, if ours ends first.
+        with self._lock:
+            if self.agent is not None:
+                self.agent.pause(FORK_LIMIT)
+
+    def _after_fork_in_parent(self) -> None:
+        with self._lock:
+            if self.agent is not None:
+                self.agent.start()
+
+    def _after_fork_in_child(self) -> None:
+        # The parent's locks may be taken for ever in this copy: everything that has one is made anew.
+        self._lock = threading.RLock()
+        parent, self.agent = self.agent, None
+        if parent is None:
+            return
+        with parent.failures.guard("fork"):
+            self.resident.requests.reset(parent.sampler)
+            self.resident.gc.reset()
+            self.agent = assemble(
+                parent.settings,
+                parent.sampler,
+                self.resident,
+                self.make_leaks,
+                self.make_control,
+                forked=True,
+            )
+            self.agent.start()
