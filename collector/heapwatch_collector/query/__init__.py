@@ -1,0 +1,1 @@
+"""What is asked: the Pyroscope query API and our own JSON API."""

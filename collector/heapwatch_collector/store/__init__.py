@@ -1,0 +1,1 @@
+"""What is kept: the tables, the one writer that makes data durable, and the queries on them."""

@@ -1,0 +1,204 @@
+"""A collector as users run it, on a free port, and what speaks to it."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from heapwatch_wire.proto import Profile, PushRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+Frames = Sequence[tuple[str, str, int]]
+
+MEMORY_TYPES = (
+    ("alloc_objects", "count"),
+    ("alloc_space", "bytes"),
+    ("inuse_objects", "count"),
+    ("inuse_space", "bytes"),
+)
+INUSE_SPACE = "memory:inuse_space:bytes:space:bytes"
+INUSE_OBJECTS = "memory:inuse_objects:count:space:bytes"
+ALLOC_SPACE = "memory:alloc_space:bytes:space:bytes"
+
+_SERVE = (
+    "import argparse, sys; from heapwatch_collector import command; p = argparse.ArgumentParser(); "
+    "command.configure(p); sys.exit(command.run(p.parse_args()))"
+)
+SERVE = [sys.executable, "-c", _SERVE]
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Client:
+    """Speaks HTTP to a collector; `headers` go with every request."""
+
+    address: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def request(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        connection = http.client.HTTPConnection(self.address, timeout=30)
+        try:
+            connection.request(method, path, body, {**self.headers, **(headers or {})})
+            answer = connection.getresponse()
+            return Answer(answer.status, {k.title(): v for k, v in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON answer to a GET that must succeed."""
+        answer = self.request("GET", path + ("?" + urlencode(query, doseq=True) if query else ""))
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def post(self, path: str, body: bytes, content_type: str, **headers: str) -> Answer:
+        return self.request("POST", path, body, {"Content-Type": content_type, **headers})
+
+    def post_json(self, path: str, value: Any) -> Answer:
+        return self.post(path, json.dumps(value).encode(), "application/json")
+
+    def push(self, profile: Profile, **labels: str) -> Answer:
+        return self.post(
+            "/push.v1.PusherService/Push",
+            gzip.compress(push_body(profile, **labels), 1),
+            "application/proto",
+            **{"Content-Encoding": "gzip"},
+        )
+
+    def ask(self, method: str, **message: Any) -> Any:
+        """A call of querier.v1 in JSON that must succeed."""
+        answer = self.post_json(f"/querier.v1.QuerierService/{method}", message)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+
+def push_body(profile: Profile, **labels: str) -> bytes:
+    named = {"__name__": "memory", "service_name": "shop", "instance": "web-1", **labels}
+    pairs = [{"name": k, "value": v} for k, v in named.items()]
+    sample = {"raw_profile": gzip.compress(profile.SerializeToString(), 1), "ID": "0b3b"}
+    return PushRequest(series=[{"labels": pairs, "samples": [sample]}]).SerializeToString()
+
+
+def make_profile(
+    stacks: Sequence[tuple[Frames, Sequence[int], Mapping[str, str]]],
+    at: float = 0.0,
+    types: Sequence[tuple[str, str]] = MEMORY_TYPES,
+    period: int = 65536,
+) -> Profile:
+    """A pprof profile from (frames innermost first, a value per type, labels) at `at` (Unix s, 0 is now)."""
+    strings: dict[str, int] = {"": 0}
+    functions: dict[tuple[str, str], int] = {}
+    locations: dict[tuple[str, str, int], int] = {}
+
+    def text(value: str) -> int:
+        return strings.setdefault(value, len(strings))
+
+    profile = Profile(time_nanos=int((at or time.time()) * 1e9), period=period)
+    profile.period_type.type, profile.period_type.unit = text("space"), text("bytes")
+    for kind, unit in types:
+        profile.sample_type.add(type=text(kind), unit=text(unit))
+    for frames, values, labels in stacks:
+        for function, file, line in frames:
+            if (function, file) not in functions:
+                functions[function, file] = len(functions) + 1
+                profile.function.add(
+                    id=functions[function, file],
+                    name=text(function),
+                    system_name=text(function),
+                    filename=text(file),
+                )
+            if (function, file, line) not in locations:
+                locations[function, file, line] = len(locations) + 1
+                profile.location.add(
+                    id=locations[function, file, line],
+                    line=[{"function_id": functions[function, file], "line": line}],
+                )
+        profile.sample.add(
+            location_id=[locations[f] for f in frames],
+            value=values,
+            label=[{"key": text(k), "str": text(v)} for k, v in labels.items()],
+        )
+    profile.string_table.extend(strings)
+    return profile
+
+
+def metrics_body(
+    values: Mapping[str, float],
+    at: float = 0.0,
+    service: str = "shop",
+    instance: str = "web-1",
+    version: str = "1.0",
+) -> bytes:
+    """An OTLP request with one gauge per name."""
+    nanos = int((at or time.time()) * 1e9)
+    about = {
+        "service.name": service,
+        "service.version": version,
+        "service.instance.id": instance,
+        "process.pid": "41",
+        "host.name": "box",
+        "process.runtime.name": "cpython",
+        "process.runtime.version": "3.11.7",
+    }
+    attributes = [{"key": k, "value": {"string_value": v}} for k, v in about.items()]
+    metrics = [
+        {"name": n, "gauge": {"data_points": [{"time_unix_nano": nanos, "as_double": v}]}}
+        for n, v in values.items()
+    ]
+    return ExportMetricsServiceRequest(
+        resource_metrics=[{"resource": {"attributes": attributes}, "scope_metrics": [{"metrics": metrics}]}]
+    ).SerializeToString()
+
+
+StartCollector = Callable[..., tuple[Client, Any]]
+
+
+@pytest.fixture
+def start_collector(spawn: Any, tmp_path: Path) -> StartCollector:
+    """start_collector(*options, data=..., env=...) -> (Client, Child)."""
+
+    def start(
+        *options: str, data: Path = tmp_path / "data", env: Mapping[str, str] | None = None
+    ) -> tuple[Client, Any]:
+        child = spawn(*SERVE, "--listen", "127.0.0.1:0", "--data", str(data), *options, env=env)
+        line = child.wait_line("listening on http://")
+        assert child.lines[0] == line
+        return Client(line.rpartition("//")[2]), child
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def module_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """One collector for the tests of a module that each use services of their own."""
+    # The lead's `spawn` lives as long as a test; this one must live as long as the module.
+    import subprocess
+
+    data = tmp_path_factory.mktemp("data")
+    with subprocess.Popen(
+        [*SERVE, "--listen", "127.0.0.1:0", "--data", str(data)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield Client(process.stdout.readline().strip().rpartition("//")[2])
+        process.terminate()
+        assert process.wait(20) == 0
