@@ -68,9 +68,12 @@ def export(since: int = 0) -> list[Row]:
 def live_samples(stack: int, limit: int) -> list[LiveSample]:
     """At most `limit` live samples of the stack, drawn evenly from old and new ones."""
 
-def objects(stack: int, limit: int) -> list[object]:
+def objects(stack: int, limit: int, budget: float = 0.05) -> list[object]:
     """At most `limit` Python objects that are live sampled blocks of the stack or own one as storage (a list for its
-    items, a dict for its table). Validated; memory that may have been freed is never touched."""
+    items, a dict for its table). Validated; memory that may have been freed is never touched.
+
+    Holds the GIL: for gc.get_objects(), then for at most `budget` seconds, after which what was found is returned.
+    """
 
 def stats() -> Stats:
     """State of the sampler; also finds out whether other tools displaced the hooks, and puts them back."""

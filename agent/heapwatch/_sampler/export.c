@@ -12,7 +12,9 @@
 #include "install.h"
 #include "live.h"
 #include "lock.h"
+#include "stack_text.h"
 #include "stacks.h"
+#include "thread_names.h"
 #include "threads.h"
 
 #include <string.h>
@@ -56,7 +58,7 @@ static PyObject *gil_row(const struct row *row)
     PyObject *frames = gil_stack_frames(row->stack);
     if (!frames)
         return NULL;
-    return Py_BuildValue("KNOINdddd", (unsigned long long)gil_stack_id(row->stack), frames,
+    return Py_BuildValue("KNOINdddd", (unsigned long long)hook_stack_id(row->stack), frames,
                          hook_stack_at(row->stack)->truncated ? Py_True : Py_False, row->label,
                          gil_thread_name(row->thread), row->live_objects, row->live_bytes, row->alloc_objects,
                          row->alloc_bytes);
@@ -140,46 +142,56 @@ PyObject *gil_export(uint64_t since)
 
 /* --- single samples ---------------------------------------------------------------------------------------- */
 
-/* Copies samples of the stack, spread evenly over the table, so that old and new ones are among them. */
-static uint32_t gil_copy_samples(uint32_t stack, struct sample *copies, uint32_t limit)
+bool gil_copy_samples(uint64_t stack_id, uint32_t limit, struct sample_copies *copies)
 {
-    uint32_t found = 0;
+    uint32_t stack = hook_stack_of_id(stack_id), found = 0;
+    copies->bytes = sizeof(struct sample) * limit;
+    copies->samples = hook_map(copies->bytes);
+    if (!copies->samples)
+        return false;
     bool taken = hook_lock();
-    for (uint32_t i = 1; i < live.samples.used; i++) {
+    for (uint32_t i = 1; stack && i < live.samples.used; i++) {
         const struct sample *sample = hook_pool_at(&live.samples, i);
         if (!sample->address || !sample->row || ((struct row *)hook_pool_at(&live.rows, sample->row))->stack != stack)
             continue;
-        uint64_t place = found < limit ? found : (uint64_t)(hook_random_unit(&live.random) * (found + 1.0));
+        double place = found < limit ? found : hook_random_unit(&live.random) * (found + 1.0);
         if (place < limit)
-            copies[place] = *sample; /* reservoir sampling (Vitter 1985, algorithm R) */
+            copies->samples[(uint32_t)place] = *sample; /* reservoir sampling (Vitter 1985, algorithm R) */
         found++;
     }
     hook_unlock(taken);
-    return found < limit ? found : limit;
+    copies->count = found < limit ? found : limit;
+    return true;
+}
+
+void gil_free_copies(struct sample_copies *copies)
+{
+    munmap(copies->samples, copies->bytes);
+}
+
+static PyObject *gil_sample(const struct sample *sample)
+{
+    const struct row *row = hook_pool_at(&live.rows, sample->row);
+    return Py_BuildValue("KKdI", (unsigned long long)sample->address, (unsigned long long)sample->size,
+                         hooks.started + sample->birth / 16.0, row->label);
 }
 
 PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit)
 {
-    uint32_t stack = gil_stack_of_id(stack_id);
-    if (!stack || limit <= 0)
+    struct sample_copies copies;
+    if (limit <= 0)
         return PyList_New(0);
-    uint32_t most = limit > LIVE_LIMIT ? LIVE_LIMIT : (uint32_t)limit;
-    size_t bytes = most * sizeof(struct sample);
-    struct sample *copies = hook_map(bytes);
-    if (!copies)
+    if (!gil_copy_samples(stack_id, limit > LIVE_LIMIT ? LIVE_LIMIT : (uint32_t)limit, &copies))
         return PyErr_NoMemory();
-    uint32_t count = gil_copy_samples(stack, copies, most);
-    PyObject *samples = PyList_New(count);
-    for (uint32_t i = 0; samples && i < count; i++) {
-        const struct row *row = hook_pool_at(&live.rows, copies[i].row);
-        PyObject *item = Py_BuildValue("KKdI", (unsigned long long)copies[i].address, (unsigned long long)copies[i].size,
-                                       hooks.started + copies[i].birth / 16.0, row->label);
+    PyObject *samples = PyList_New(copies.count);
+    for (uint32_t i = 0; samples && i < copies.count; i++) {
+        PyObject *item = gil_sample(&copies.samples[i]);
         if (!item)
             Py_CLEAR(samples);
         else
             PyList_SET_ITEM(samples, i, item);
     }
-    munmap(copies, bytes);
+    gil_free_copies(&copies);
     return samples;
 }
 

@@ -7,6 +7,20 @@
 
 #include <Python.h>
 
+#include "live.h"
+
+/* Copies of live samples in a mapping of their own. */
+struct sample_copies {
+    struct sample *samples;
+    uint32_t count;
+    size_t bytes;
+};
+
+/* At most `limit` live samples of a stack, drawn evenly; none when the stack is gone. False: no memory. Calls
+ * nothing that runs Python code, so what it finds is alive until the caller does. */
+bool gil_copy_samples(uint64_t stack_id, uint32_t limit, struct sample_copies *copies);
+void gil_free_copies(struct sample_copies *copies);
+
 PyObject *gil_export(uint64_t since);
 PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit);
 PyObject *gil_stats(void);

@@ -139,7 +139,7 @@ bool gil_install(void)
         return true;
     if (!hook_live_open() || !hook_stacks_open() || !hook_threads_open())
         return false;
-    gil_trace_open();
+    hook_main_interpreter = PyInterpreterState_Main();
     hooks.started = gil_now();
     pthread_atfork(hook_fork_prepare, hook_fork_parent, hook_fork_child);
     gil_wrap();

@@ -8,6 +8,7 @@
 #include "hooks.h"
 #include "install.h"
 #include "live.h"
+#include "objects.h"
 #include "stacks.h"
 #include "threads.h"
 
@@ -86,19 +87,25 @@ static PyObject *gil_export_method(PyObject *module, PyObject *args, PyObject *k
     return install.done ? gil_export(since) : PyList_New(0);
 }
 
-static bool gil_stack_and_limit(PyObject *args, PyObject *kwargs, unsigned long long *stack, Py_ssize_t *limit)
-{
-    static char *names[] = {"stack", "limit", NULL};
-    return PyArg_ParseTupleAndKeywords(args, kwargs, "Kn", names, stack, limit);
-}
-
 static PyObject *gil_live_samples_method(PyObject *module, PyObject *args, PyObject *kwargs)
 {
+    static char *names[] = {"stack", "limit", NULL};
     unsigned long long stack;
     Py_ssize_t limit;
-    if (!gil_stack_and_limit(args, kwargs, &stack, &limit))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Kn:live_samples", names, &stack, &limit))
         return NULL;
     return install.done ? gil_live_samples(stack, limit) : PyList_New(0);
+}
+
+static PyObject *gil_objects_method(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"stack", "limit", "budget", NULL};
+    unsigned long long stack;
+    Py_ssize_t limit;
+    double budget = 0.05;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Kn|d:objects", names, &stack, &limit, &budget))
+        return NULL;
+    return gil_objects(stack, limit, budget);
 }
 
 static PyObject *gil_stats_method(PyObject *module, PyObject *unused)
@@ -114,6 +121,7 @@ static PyMethodDef methods[] = {
     {"set_label", gil_set_label, METH_O, NULL},
     {"export", (PyCFunction)(void (*)(void))gil_export_method, KEYWORDS, NULL},
     {"live_samples", (PyCFunction)(void (*)(void))gil_live_samples_method, KEYWORDS, NULL},
+    {"objects", (PyCFunction)(void (*)(void))gil_objects_method, KEYWORDS, NULL},
     {"stats", gil_stats_method, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

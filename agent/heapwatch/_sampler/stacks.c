@@ -15,41 +15,15 @@
 #define FRAME_ORDER 14
 #define CODE_ORDER 12
 
-struct frame {
-    uint32_t next, code;
-    int32_t instruction;
-    uint32_t uses; /* by stacks */
-    PyObject *text; /* (function, file, line) once resolved */
-};
-
-struct code {
-    uint32_t next;
-    uint32_t uses; /* by frames */
-    PyCodeObject *object;
-    bool releasing;
-};
-
 struct stacks stacks;
 static uint32_t *stack_heads, *frame_heads, *code_heads;
-static uint32_t *links;                        /* frame numbers of all stacks */
-static uint32_t free_links[DEPTH_LIMIT + 1];   /* by depth; the first number of a freed run is the next run */
-static struct pool waiting;                    /* references to drop once no table is being changed */
+static uint32_t free_links[DEPTH_LIMIT + 1]; /* by depth; the first number of a freed run is the next run */
 static uint32_t serial;
 
 static uint64_t mix(uint64_t hash, uint64_t word)
 {
     hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
     return hash ^ (hash >> 29);
-}
-
-static struct frame *frame_at(uint32_t index)
-{
-    return hook_pool_at(&stacks.frames, index);
-}
-
-static struct code *code_at(uint32_t index)
-{
-    return hook_pool_at(&stacks.codes, index);
 }
 
 static uint32_t *open_heads(unsigned order)
@@ -60,7 +34,7 @@ static uint32_t *open_heads(unsigned order)
 
 bool hook_stacks_open(void)
 {
-    if (links)
+    if (stacks.links)
         return true;
     stack_heads = open_heads(STACK_ORDER);
     frame_heads = open_heads(FRAME_ORDER);
@@ -69,12 +43,12 @@ bool hook_stacks_open(void)
         !hook_pool_open(&stacks.stacks, sizeof(struct stack), STACK_LIMIT) ||
         !hook_pool_open(&stacks.frames, sizeof(struct frame), FRAME_LIMIT) ||
         !hook_pool_open(&stacks.codes, sizeof(struct code), CODE_LIMIT) ||
-        !hook_pool_open(&waiting, sizeof(PyObject *), FRAME_LIMIT + CODE_LIMIT))
+        !hook_pool_open(&stacks.waiting, sizeof(PyObject *), FRAME_LIMIT + CODE_LIMIT))
         return false;
     hook_stack_at(hook_pool_take(&stacks.stacks))->used = true; /* STACK_NONE */
     hook_stack_at(hook_pool_take(&stacks.stacks))->used = true; /* STACK_OVERFLOW */
-    links = hook_map(sizeof(uint32_t) * LINK_LIMIT);
-    return links != NULL;
+    stacks.links = hook_map(sizeof(uint32_t) * LINK_LIMIT);
+    return stacks.links != NULL;
 }
 
 /* --- finding and adding: in hooks ----------------------------------------------------------------- */
@@ -87,13 +61,13 @@ static uint32_t *code_head(const PyCodeObject *object)
 static uint32_t find_code(PyCodeObject *object)
 {
     uint32_t *head = code_head(object), index = *head;
-    while (index && code_at(index)->object != object)
-        index = code_at(index)->next;
+    while (index && hook_code_at(index)->object != object)
+        index = hook_code_at(index)->next;
     if (index || !(index = hook_pool_take(&stacks.codes)))
         return index;
     Py_INCREF(object); /* a running frame owns it, so this revives nothing; it is a plain increment */
-    code_at(index)->object = object;
-    code_at(index)->next = *head;
+    hook_code_at(index)->object = object;
+    hook_code_at(index)->next = *head;
     return *head = index;
 }
 
@@ -106,7 +80,7 @@ static uint32_t *frame_head(uint32_t code, int32_t instruction)
 static void drop_later(void *reference)
 {
     if (reference)
-        *(void **)hook_pool_at(&waiting, waiting.used++) = reference;
+        *(void **)hook_pool_at(&stacks.waiting, stacks.waiting.used++) = reference;
 }
 
 static void unlink_from(uint32_t *head, uint32_t index, struct pool *pool)
@@ -120,7 +94,7 @@ static void unlink_from(uint32_t *head, uint32_t index, struct pool *pool)
 
 static void forget_unused_code(uint32_t index)
 {
-    struct code *code = code_at(index);
+    struct code *code = hook_code_at(index);
     if (code->uses)
         return;
     if (code->object)
@@ -131,7 +105,7 @@ static void forget_unused_code(uint32_t index)
 
 static void stop_using_frame(uint32_t index)
 {
-    struct frame *frame = frame_at(index);
+    struct frame *frame = hook_frame_at(index);
     if (--frame->uses)
         return;
     uint32_t code = frame->code;
@@ -140,7 +114,7 @@ static void stop_using_frame(uint32_t index)
     frame->text = NULL;
     frame->code = 0;
     hook_pool_return(&stacks.frames, index);
-    code_at(code)->uses--;
+    hook_code_at(code)->uses--;
     forget_unused_code(code);
 }
 
@@ -151,18 +125,18 @@ static uint32_t use_frame(PyCodeObject *object, int32_t instruction)
     if (!code)
         return 0;
     uint32_t *head = frame_head(code, instruction), index = *head;
-    while (index && (frame_at(index)->code != code || frame_at(index)->instruction != instruction))
-        index = frame_at(index)->next;
+    while (index && (hook_frame_at(index)->code != code || hook_frame_at(index)->instruction != instruction))
+        index = hook_frame_at(index)->next;
     if (!index) {
         if (!(index = hook_pool_take(&stacks.frames))) {
             forget_unused_code(code);
             return 0;
         }
-        *frame_at(index) = (struct frame){.next = *head, .code = code, .instruction = instruction};
-        code_at(code)->uses++;
+        *hook_frame_at(index) = (struct frame){.next = *head, .code = code, .instruction = instruction};
+        hook_code_at(code)->uses++;
         *head = index;
     }
-    frame_at(index)->uses++;
+    hook_frame_at(index)->uses++;
     return index;
 }
 
@@ -170,7 +144,7 @@ static uint32_t take_links(uint32_t depth)
 {
     uint32_t first = free_links[depth];
     if (first) {
-        free_links[depth] = links[first];
+        free_links[depth] = stacks.links[first];
         return first;
     }
     if (stacks.links_used + depth >= LINK_LIMIT)
@@ -182,7 +156,7 @@ static uint32_t take_links(uint32_t depth)
 
 static void return_links(uint32_t first, uint32_t depth)
 {
-    links[first] = free_links[depth];
+    stacks.links[first] = free_links[depth];
     free_links[depth] = first;
 }
 
@@ -191,11 +165,11 @@ static uint32_t link_frames(const struct trace *trace)
 {
     uint32_t first = take_links(trace->depth);
     for (uint32_t i = 0; first && i < trace->depth; i++) {
-        links[first + i] = use_frame(trace->frames[i].code, trace->frames[i].instruction);
-        if (links[first + i])
+        stacks.links[first + i] = use_frame(trace->frames[i].code, trace->frames[i].instruction);
+        if (stacks.links[first + i])
             continue;
         while (i--)
-            stop_using_frame(links[first + i]);
+            stop_using_frame(stacks.links[first + i]);
         return_links(first, trace->depth);
         return 0;
     }
@@ -268,63 +242,28 @@ void hook_stack_give_up(uint32_t index)
     struct stack *stack = hook_stack_at(index);
     make_unfindable(index);
     for (uint32_t i = 0; i < stack->depth; i++)
-        stop_using_frame(links[stack->links + i]);
+        stop_using_frame(stacks.links[stack->links + i]);
     return_links(stack->links, stack->depth);
     stack->used = false;
     hook_pool_return(&stacks.stacks, index);
 }
 
-void gil_stacks_drop(void)
-{
-    while (waiting.used > 1)
-        Py_DECREF(*(PyObject **)hook_pool_at(&waiting, --waiting.used));
-}
-
-static bool only_ours(const struct code *code)
-{
-    return code->object && Py_REFCNT(code->object) == 1;
-}
-
-static PyObject *frame_text(struct frame *frame)
-{
-    if (!frame->text) {
-        PyCodeObject *code = code_at(frame->code)->object;
-        PyObject *text = Py_BuildValue("OOi", code->co_qualname, code->co_filename,
-                                       PyCode_Addr2Line(code, frame->instruction));
-        if (frame->text) /* building may have run other code, which came here first */
-            Py_XDECREF(text);
-        else
-            frame->text = text;
-    }
-    return frame->text;
-}
-
-static int resolve_dying(void)
-{
-    for (uint32_t i = 1; i < stacks.frames.used; i++) {
-        struct frame *frame = frame_at(i);
-        if (frame->uses && only_ours(code_at(frame->code)) && !frame_text(frame))
-            return -1;
-    }
-    return 0;
-}
-
 /* Calls nothing, so what it finds stays true until it returns. */
-static void release_resolved(void)
+void hook_stacks_release_resolved(void)
 {
     for (uint32_t i = 1; i < stacks.codes.used; i++)
-        code_at(i)->releasing = only_ours(code_at(i));
+        hook_code_at(i)->releasing = hook_code_only_ours(i);
     for (uint32_t i = 1; i < stacks.frames.used; i++)
-        if (frame_at(i)->uses && !frame_at(i)->text)
-            code_at(frame_at(i)->code)->releasing = false;
+        if (hook_frame_at(i)->uses && !hook_frame_at(i)->text)
+            hook_code_at(hook_frame_at(i)->code)->releasing = false;
     for (uint32_t i = 1; i < stacks.stacks.used; i++) {
         struct stack *stack = hook_stack_at(i);
         for (uint32_t j = 0; stack->used && stack->findable && j < stack->depth; j++)
-            if (code_at(frame_at(links[stack->links + j])->code)->releasing)
+            if (hook_code_at(hook_frame_at(stacks.links[stack->links + j])->code)->releasing)
                 make_unfindable(i);
     }
     for (uint32_t i = 1; i < stacks.codes.used; i++) {
-        struct code *code = code_at(i);
+        struct code *code = hook_code_at(i);
         if (!code->releasing)
             continue;
         unlink_from(code_head(code->object), i, &stacks.codes);
@@ -334,53 +273,17 @@ static void release_resolved(void)
     }
 }
 
-int gil_stacks_release_codes(void)
-{
-    bool any = false;
-    for (uint32_t i = 1; i < stacks.codes.used && !any; i++)
-        any = only_ours(code_at(i));
-    if (!any)
-        return 0;
-    if (resolve_dying() < 0)
-        return -1;
-    release_resolved();
-    return 0;
-}
+/* --- names for the outside ------------------------------------------------------------------------- */
 
-/* --- reading ---------------------------------------------------------------------------------------- */
-
-static PyObject *named_frames(const char *name)
-{
-    return Py_BuildValue("((ssi))", name, "", 0);
-}
-
-PyObject *gil_stack_frames(uint32_t index)
-{
-    if (index == STACK_NONE)
-        return named_frames("[outside Python code]");
-    if (index == STACK_OVERFLOW)
-        return named_frames("[stack table full]");
-    struct stack *stack = hook_stack_at(index);
-    PyObject *frames = PyTuple_New(stack->depth);
-    for (uint32_t i = 0; frames && i < stack->depth; i++) {
-        PyObject *text = frame_text(frame_at(links[stack->links + i]));
-        if (!text)
-            Py_CLEAR(frames);
-        else
-            PyTuple_SET_ITEM(frames, i, Py_NewRef(text));
-    }
-    return frames;
-}
-
-uint64_t gil_stack_id(uint32_t index)
+uint64_t hook_stack_id(uint32_t index)
 {
     return (uint64_t)hook_stack_at(index)->serial << STACK_NUMBER_BITS | index;
 }
 
-uint32_t gil_stack_of_id(uint64_t id)
+uint32_t hook_stack_of_id(uint64_t id)
 {
     uint32_t index = (uint32_t)(id & ((1u << STACK_NUMBER_BITS) - 1));
-    if (!index || index >= stacks.stacks.used || !hook_stack_at(index)->used || gil_stack_id(index) != id)
+    if (!index || index >= stacks.stacks.used || !hook_stack_at(index)->used || hook_stack_id(index) != id)
         return 0;
     return index;
 }
@@ -388,5 +291,5 @@ uint32_t gil_stack_of_id(uint64_t id)
 size_t hook_stacks_bytes(void)
 {
     return hook_pool_bytes(&stacks.stacks) + hook_pool_bytes(&stacks.frames) + hook_pool_bytes(&stacks.codes) +
-           (stacks.links_used * sizeof(uint32_t) + 4095) / 4096 * 4096;
+           hook_pool_bytes(&stacks.waiting) + ((stacks.links_used * sizeof(uint32_t) + 4095) & ~(size_t)4095);
 }

@@ -1,7 +1,6 @@
 /* Stacks, their frames and the code objects in them, each kept once.
  *
- * Thread rule: everything here needs the GIL of the main interpreter; hook_ functions call no Python API,
- * gil_ functions may run any Python code and are never called from a hook.
+ * Thread rule: needs the GIL of the main interpreter; calls nothing, so it is safe in hooks that have it.
  */
 #ifndef HEAPWATCH_STACKS_H
 #define HEAPWATCH_STACKS_H
@@ -42,31 +41,57 @@ struct stack {
     uint64_t hash;
 };
 
+struct frame {
+    uint32_t next, code;
+    int32_t instruction;
+    uint32_t uses;  /* by stacks */
+    PyObject *text; /* (function, file, line) once somebody asked */
+};
+
+struct code {
+    uint32_t next;
+    uint32_t uses;        /* by frames */
+    PyCodeObject *object; /* own reference; NULL when released, and then all its frames have text */
+    bool releasing;
+};
+
 struct stacks {
     struct pool stacks, frames, codes;
+    uint32_t *links;     /* frame numbers of all stacks */
     uint32_t links_used;
-    uint64_t refused; /* traces that found the table full */
+    struct pool waiting; /* references to drop once no table is being changed */
+    uint64_t refused;    /* traces that found the table full */
 };
 extern struct stacks stacks;
-
-bool hook_stacks_open(void);
-uint32_t hook_stack_find(const struct trace *trace); /* STACK_NONE for an empty one, STACK_OVERFLOW when full */
-size_t hook_stacks_bytes(void);
-bool hook_stacks_crowded(void);                      /* time to give up stacks that nothing uses */
-void hook_stack_give_up(uint32_t stack);             /* its references wait for gil_stacks_drop() */
 
 static inline struct stack *hook_stack_at(uint32_t stack)
 {
     return hook_pool_at(&stacks.stacks, stack);
 }
 
-/* New reference to ((function, file, line), ...), innermost first; NULL with an exception set. */
-PyObject *gil_stack_frames(uint32_t stack);
-uint64_t gil_stack_id(uint32_t stack);    /* unique over reuse of numbers */
-uint32_t gil_stack_of_id(uint64_t id);    /* 0 when that stack is gone */
+static inline struct frame *hook_frame_at(uint32_t frame)
+{
+    return hook_pool_at(&stacks.frames, frame);
+}
 
-/* Lets go of code objects that only we keep alive; their frames become plain text. -1 with an exception set. */
-int gil_stacks_release_codes(void);
-void gil_stacks_drop(void); /* drops references that wait; runs any Python code */
+static inline struct code *hook_code_at(uint32_t code)
+{
+    return hook_pool_at(&stacks.codes, code);
+}
+
+/* Nobody but us holds the code object, so it will never run again. */
+static inline bool hook_code_only_ours(uint32_t code)
+{
+    return hook_code_at(code)->object && Py_REFCNT(hook_code_at(code)->object) == 1;
+}
+
+bool hook_stacks_open(void);
+uint32_t hook_stack_find(const struct trace *trace); /* STACK_NONE for an empty one, STACK_OVERFLOW when full */
+uint64_t hook_stack_id(uint32_t stack);
+uint32_t hook_stack_of_id(uint64_t id);     /* 0 when that stack is gone */
+size_t hook_stacks_bytes(void);
+bool hook_stacks_crowded(void);             /* time to give up stacks that nothing uses */
+void hook_stack_give_up(uint32_t stack);    /* its references wait to be dropped */
+void hook_stacks_release_resolved(void);    /* code objects that are only ours and whose frames all have text */
 
 #endif

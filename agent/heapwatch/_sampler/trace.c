@@ -8,18 +8,13 @@
 
 #include <pthread.h>
 
-static PyInterpreterState *main_interpreter;
-
-void gil_trace_open(void)
-{
-    main_interpreter = PyInterpreterState_Main();
-}
+PyInterpreterState *hook_main_interpreter;
 
 /* Up to 3.11 the current thread state is a global that belongs to whichever thread holds the GIL, so a
  * caller without the GIL would be shown another thread's frames: compare the owner. */
 static bool owned(const PyThreadState *state)
 {
-    return state && state->interp == main_interpreter && state->thread_id == (unsigned long)pthread_self();
+    return state && state->interp == hook_main_interpreter && state->thread_id == (unsigned long)pthread_self();
 }
 
 bool hook_trace(struct trace *trace, uint32_t max_depth)

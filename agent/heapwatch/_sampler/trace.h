@@ -11,6 +11,6 @@
 
 /* False when this thread doesn't run Python code of the main interpreter under the GIL. */
 bool hook_trace(struct trace *trace, uint32_t max_depth);
-void gil_trace_open(void); /* remembers the main interpreter */
+extern PyInterpreterState *hook_main_interpreter; /* set by install.c; other interpreters are not sampled */
 
 #endif

@@ -1,0 +1,74 @@
+/* What stacks say: functions, files and lines, and letting go of code objects.
+ *
+ * Making text allocates, so other code may run and add stacks meanwhile. Numbers stay valid as long as no
+ * stack is given up, which export.c sees to.
+ *
+ * Thread rule: gil_ functions need the GIL and never run inside a hook.
+ */
+#include "stack_text.h"
+
+#include "stacks.h"
+
+static PyObject *gil_frame_text(struct frame *frame)
+{
+    if (!frame->text) {
+        PyCodeObject *code = hook_code_at(frame->code)->object;
+        PyObject *text = Py_BuildValue("OOi", code->co_qualname, code->co_filename,
+                                       PyCode_Addr2Line(code, frame->instruction));
+        if (frame->text) /* building may have run other code, which came here first */
+            Py_XDECREF(text);
+        else
+            frame->text = text;
+    }
+    return frame->text;
+}
+
+static PyObject *gil_named_frame(const char *name)
+{
+    return Py_BuildValue("((ssi))", name, "", 0);
+}
+
+PyObject *gil_stack_frames(uint32_t index)
+{
+    if (index == STACK_NONE)
+        return gil_named_frame("[outside Python code]");
+    if (index == STACK_OVERFLOW)
+        return gil_named_frame("[stack table full]");
+    const struct stack *stack = hook_stack_at(index);
+    PyObject *frames = PyTuple_New(stack->depth);
+    for (uint32_t i = 0; frames && i < stack->depth; i++) {
+        PyObject *text = gil_frame_text(hook_frame_at(stacks.links[stack->links + i]));
+        if (!text)
+            Py_CLEAR(frames);
+        else
+            PyTuple_SET_ITEM(frames, i, Py_NewRef(text));
+    }
+    return frames;
+}
+
+static bool gil_any_dying(void)
+{
+    for (uint32_t i = 1; i < stacks.codes.used; i++)
+        if (hook_code_only_ours(i))
+            return true;
+    return false;
+}
+
+int gil_stacks_release_codes(void)
+{
+    if (!gil_any_dying())
+        return 0;
+    for (uint32_t i = 1; i < stacks.frames.used; i++) {
+        struct frame *frame = hook_frame_at(i);
+        if (frame->uses && hook_code_only_ours(frame->code) && !gil_frame_text(frame))
+            return -1;
+    }
+    hook_stacks_release_resolved();
+    return 0;
+}
+
+void gil_stacks_drop(void)
+{
+    while (stacks.waiting.used > 1)
+        Py_DECREF(*(PyObject **)hook_pool_at(&stacks.waiting, --stacks.waiting.used));
+}
