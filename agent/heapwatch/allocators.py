@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class _Mallinfo2(ctypes.Structure):
 class Malloc:
     """glibc's malloc through mallinfo2 (2.33 and later), which walks the free lists of every arena."""
 
-    def __init__(self, library: ctypes.CDLL | None = None) -> None:
+    def __init__(self, library: Any = None) -> None:
         libc = ctypes.CDLL(None) if library is None else library
         self._mallinfo2 = getattr(libc, "mallinfo2", None)
         if self._mallinfo2 is not None:

@@ -35,7 +35,7 @@ class Delivery:
     lost: Callable[[], None] | None = None
 
 
-class _Unreachable(Exception):
+class Unreachable(Exception):
     """The collector can't take anything now; `retry_after` seconds if it said so."""
 
     def __init__(self, text: str, retry_after: float = 0.0) -> None:
@@ -43,7 +43,7 @@ class _Unreachable(Exception):
         self.retry_after = retry_after
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The collector won't take this delivery, ever."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -134,7 +134,7 @@ class Courier:
         try:
             for _ in range(count or len(self._queue)):
                 self._send_first(connection)
-        except _Unreachable as error:
+        except Unreachable as error:
             self._back_off(error)
             return False
         finally:
@@ -145,7 +145,7 @@ class Courier:
         delivery = self._queue[0]
         try:
             self._post(connection, delivery)
-        except _Refused as error:
+        except Refused as error:
             self._failures.caught("delivery", error)
             self._drop(self._queue.popleft(), f"status_{error.status}")
         else:
@@ -163,17 +163,17 @@ class Courier:
             answer.read(_ANSWER_LIMIT)
         except (OSError, http.client.HTTPException) as error:
             reason = "no answer in time" if isinstance(error, socket.timeout) else error
-            raise _Unreachable(f"{url}: {reason or type(error).__name__}") from None
+            raise Unreachable(f"{url}: {reason or type(error).__name__}") from None
         if not answer.isclosed():  # a longer answer than a collector gives: don't read it as the next one
             connection.close()
         if answer.status in (408, 429) or answer.status >= 500:
             wait = retry_after(answer.headers.get("Retry-After", ""), time.time())
-            raise _Unreachable(f"{url} answered {answer.status} {answer.reason}", wait)
+            raise Unreachable(f"{url} answered {answer.status} {answer.reason}", wait)
         if not 200 <= answer.status < 300:
             mend = "; is HEAPWATCH_TOKEN right?" if answer.status in (401, 403) else ""
-            raise _Refused(answer.status, f"{url} answered {answer.status} {answer.reason}{mend}")
+            raise Refused(answer.status, f"{url} answered {answer.status} {answer.reason}{mend}")
 
-    def _back_off(self, error: _Unreachable) -> None:
+    def _back_off(self, error: Unreachable) -> None:
         self._failures.caught("delivery", error)
         pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0**self._tries) * (0.5 + 0.5 * self._chance())
         self._tries = min(self._tries + 1, 16)

@@ -117,6 +117,8 @@ class Telemetry:
         for key, name in _SAMPLER_METRICS.items():
             if key in stats:
                 yield _number(name, stats[key])
+        if "hooks_intact" in stats:
+            yield _number("heapwatch.sampler.displaced", int(not stats["hooks_intact"]))
         dropped = {key.removeprefix(_DROPPED): n for key, n in stats.items() if key.startswith(_DROPPED)}
         yield from _counts("heapwatch.sampler.dropped", "heapwatch.reason", dropped)
 

@@ -1,0 +1,164 @@
+"""A collector that records what it gets and misbehaves on demand, and a sampler that says what it is told."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from heapwatch.sampler import Labels, LiveSample, Row
+from heapwatch_wire import pprof
+from heapwatch_wire.protobuf import Value, read, submessage
+
+Answer = Callable[["Handler"], None]
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as the collector got it, its body unpacked."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of a pushed profile."""
+        pairs = (dict(read(submessage(v))) for n, v in read(self._series()) if n == 1)
+        return {_text(pair[1]): _text(pair.get(2, b"")) for pair in pairs}
+
+    @property
+    def profile(self) -> pprof.Profile:
+        """A pushed profile."""
+        sample = next(submessage(v) for n, v in read(self._series()) if n == 2)
+        return pprof.decode(submessage(dict(read(sample))[1]))
+
+    def _series(self) -> bytes:
+        return submessage(dict(read(self.body))[1])
+
+
+def _text(value: Value) -> str:
+    return submessage(value).decode()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Reads the body, lets the collector's `answer` write the response."""
+
+    protocol_version = "HTTP/1.1"
+    server: Collector
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.got = Received(self.path, dict(self.headers), body)
+        self.server.attempts.append(self.got)
+        self.server.answer(self)
+
+    def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
+        if status == 200:
+            self.server.received.append(self.got)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Tests print nothing."""
+
+
+class Collector(ThreadingHTTPServer):
+    """`attempts` are all requests, `received` those answered with 200; replace `answer` to misbehave."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.attempts: list[Received] = []
+        self.received: list[Received] = []
+        self.answer: Answer = accept
+        self.released = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def profiles(self) -> list[Received]:
+        return [r for r in list(self.received) if r.path == "/push.v1.PusherService/Push"]
+
+    def metrics(self) -> list[Received]:
+        return [r for r in list(self.received) if r.path == "/v1/metrics"]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that go away are part of the tests."""
+
+
+def accept(handler: Handler) -> None:
+    handler.reply(200)
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    server = Collector()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.released.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@dataclass
+class ScriptedSampler:
+    """A sampler whose rows and statistics the test writes."""
+
+    rows: list[Row] = field(default_factory=list)
+    labels: Labels = field(default_factory=Labels)
+    statistics: dict[str, int | float] = field(default_factory=lambda: {"interval": 65536})
+    threads: dict[int, int] = field(default_factory=dict)
+    reason: str = ""
+    running: bool = True
+
+    def start(self) -> None:
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+
+    def set_interval(self, interval: int) -> None:
+        self.statistics["interval"] = interval
+
+    def set_label(self, label: int) -> int:
+        thread = threading.get_ident()
+        before = self.threads.get(thread, 0)
+        self.threads[thread] = label
+        return before
+
+    def export(self) -> list[Row]:
+        return list(self.rows)
+
+    def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
+        return []
+
+    def objects(self, stack_id: int, limit: int) -> list[object]:
+        return []
+
+    def stats(self) -> dict[str, int | float]:
+        return dict(self.statistics)
+
+
+@pytest.fixture(scope="session")
+def new_sampler() -> type[ScriptedSampler]:
+    """Makes scripted samplers, for tests that need one per example."""
+    return ScriptedSampler
+
+
+@pytest.fixture
+def sampler() -> ScriptedSampler:
+    return ScriptedSampler()

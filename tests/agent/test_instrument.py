@@ -1,0 +1,187 @@
+"""Requests are named and timed, whatever the application and the server do with them."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from heapwatch.instrument.hook import when_imported
+from heapwatch.instrument.requests import MAX_ROUTES, OTHER, RequestKey, Requests
+from heapwatch.instrument.wsgi import REQUEST_KEY, WsgiMiddleware
+from heapwatch.sampler import NullSampler
+
+if TYPE_CHECKING:
+    from conftest import ScriptedSampler
+
+
+@pytest.fixture
+def requests(sampler: ScriptedSampler) -> Requests:
+    return Requests(sampler)
+
+
+def label(sampler: ScriptedSampler) -> str:
+    return sampler.labels.name(sampler.threads.get(threading.get_ident(), 0))
+
+
+def call(application: Any, method: str = "GET", **environ: Any) -> tuple[Any, list[str]]:
+    statuses: list[str] = []
+    environ = {"REQUEST_METHOD": method, "PATH_INFO": "/", **environ}
+    return application(environ, lambda status, headers, exc_info=None: statuses.append(status)), statuses
+
+
+def test_a_request_is_labelled_while_it_runs_and_counted_at_its_end(
+    requests: Requests, sampler: ScriptedSampler
+) -> None:
+    seen = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        environ[REQUEST_KEY].matched("/p/<int:id>")
+        seen.append(label(sampler))
+        start_response("201 CREATED", [])
+        return [b"ok"]
+
+    body, statuses = call(WsgiMiddleware(application, requests), "POST")
+    assert (list(body), statuses, seen) == ([b"ok"], ["201 CREATED"], ["POST /p/<int:id>"])
+    assert label(sampler) == ""
+    assert list(requests.durations()) == [RequestKey("POST", "/p/<int:id>", 201)]
+    [durations] = requests.durations().values()
+    assert sum(durations.counts) == 1
+    assert 0 < durations.sum < 1
+
+
+def test_a_streamed_response_runs_until_the_server_closes_it(
+    requests: Requests, sampler: ScriptedSampler
+) -> None:
+    def application(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield label(sampler).encode()
+
+    body, _ = call(WsgiMiddleware(application, requests))
+    assert list(body) == [b"GET"]
+    assert requests.durations() == {}
+    body.close()
+    body.close()
+    assert [sum(d.counts) for d in requests.durations().values()] == [1]
+    assert label(sampler) == ""
+
+
+def test_a_file_reaches_the_server_unwrapped(requests: Requests) -> None:
+    class FileWrapper:
+        def __init__(self, file: io.BytesIO) -> None:
+            self.file = file
+
+    def application(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](io.BytesIO(b"x"))
+
+    body, _ = call(WsgiMiddleware(application, requests), **{"wsgi.file_wrapper": FileWrapper})
+    assert isinstance(body, FileWrapper)
+    assert len(requests.durations()) == 1
+
+
+def test_an_exception_passes_and_counts_as_500(requests: Requests, sampler: ScriptedSampler) -> None:
+    def application(environ: Any, start_response: Any) -> Any:
+        raise KeyError("theirs")
+
+    with pytest.raises(KeyError, match="theirs"):
+        call(WsgiMiddleware(application, requests))
+    assert list(requests.durations()) == [RequestKey("GET", "", 500)]
+    assert label(sampler) == ""
+
+
+def test_wrapping_twice_counts_once(requests: Requests) -> None:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return []
+
+    call(WsgiMiddleware(WsgiMiddleware(application, requests), requests))
+    assert [sum(d.counts) for d in requests.durations().values()] == [1]
+
+
+def test_methods_and_routes_are_bounded(requests: Requests) -> None:
+    for number in range(MAX_ROUTES + 50):
+        requests.record("GET", f"/{number}", 200, 0.01)
+    requests.begin("BREW").end()
+    durations = requests.durations()
+    assert len(durations) == MAX_ROUTES + 1
+    assert sum(durations[RequestKey(OTHER, "", 0)].counts) == 51
+
+
+def test_a_reset_forgets_and_frees_a_taken_lock(requests: Requests) -> None:
+    requests.record("GET", "/", 200, 0.01)
+    requests._lock.acquire()
+    requests.reset(NullSampler("forked"))
+    assert requests.durations() == {}
+
+
+def test_flask_routes_name_the_work_without_a_change_to_the_application(
+    requests: Requests, sampler: ScriptedSampler
+) -> None:
+    flask = pytest.importorskip("flask")
+    from heapwatch.instrument.flask import instrument
+
+    original = flask.Flask.wsgi_app
+    instrument(flask, requests)
+    try:
+        app = flask.Flask("shop")
+        seen = []
+
+        @app.get("/p/<int:number>")
+        def page(number: int) -> str:
+            seen.append(label(sampler))
+            return str(number)
+
+        @app.get("/broken")
+        def broken() -> str:
+            raise ValueError
+
+        client = app.test_client()
+        assert client.get("/p/7").text == "7"
+        assert client.get("/p/8").text == "8"
+        assert client.get("/broken").status_code == 500
+        assert client.get("/nowhere").status_code == 404
+    finally:
+        flask.Flask.wsgi_app = original
+        for receiver in list(flask.request_started.receivers.values()):
+            flask.request_started.disconnect(receiver)
+    assert seen == ["GET /p/<int:number>"] * 2
+    counts = {key: sum(durations.counts) for key, durations in requests.durations().items()}
+    assert counts == {
+        RequestKey("GET", "/p/<int:number>", 200): 2,
+        RequestKey("GET", "/broken", 500): 1,
+        RequestKey("GET", "", 404): 1,
+    }
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    (tmp_path / "heapwatch_test_target.py").write_text("ready = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = list(sys.meta_path)
+    yield "heapwatch_test_target"
+    sys.meta_path[:] = before
+    sys.modules.pop("heapwatch_test_target", None)
+
+
+def test_a_module_is_met_after_its_import(package: str) -> None:
+    met: list[ModuleType] = []
+    when_imported(package, met.append)
+    assert met == []
+    module = __import__(package)
+    assert met == [module]
+    assert module.ready
+    assert type(module.__loader__).__name__ == "SourceFileLoader"
+    when_imported(package, met.append)
+    assert met == [module, module]
+
+
+def test_a_module_that_is_not_there_stays_so(package: str) -> None:
+    when_imported("heapwatch_test_missing", lambda module: None)
+    with pytest.raises(ModuleNotFoundError):
+        __import__("heapwatch_test_missing")

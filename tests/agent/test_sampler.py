@@ -1,0 +1,98 @@
+"""The typed wrapper around the extension, and what stands in for it."""
+
+from __future__ import annotations
+
+import threading
+
+from heapwatch.sampler import NO_LABEL, OTHER_ENDPOINTS, Labels, NativeRow, NativeSampler, NullSampler, Row
+from heapwatch_wire.sites import Frame
+
+
+class ScriptedExtension:
+    """The functions of `heapwatch._sampler`, with rows that the test writes."""
+
+    def __init__(self) -> None:
+        self.rows: list[NativeRow] = []
+        self.calls: list[tuple[object, ...]] = []
+
+    def start(self, interval: int, max_depth: int, seed: int = 0) -> None:
+        self.calls.append(("start", interval, max_depth, seed))
+
+    def stop(self) -> None:
+        self.calls.append(("stop",))
+
+    def set_interval(self, interval: int) -> None:
+        self.calls.append(("interval", interval))
+
+    def set_label(self, label: int) -> int:
+        return label - 1
+
+    def export(self, since: int = 0) -> list[NativeRow]:
+        return self.rows
+
+    def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]:
+        return [(4096, 64, 1.5, 2)][:limit]
+
+    def objects(self, stack: int, limit: int) -> list[object]:
+        return [stack]
+
+    def stats(self) -> dict[str, int | float]:
+        return {"interval": 512}
+
+
+def test_rows_come_out_typed_and_frames_are_shared() -> None:
+    native = ScriptedExtension()
+    native.rows = [
+        (7, (("f", "a.py", 1), ("main", "m.py", 2)), False, 1, "T1", 2.0, 128.0, 3.0, 192.0),
+        (7, (("f", "a.py", 1), ("main", "m.py", 2)), True, 0, "T2", 1.0, 64.0, 1.0, 64.0),
+    ]
+    sampler = NativeSampler(native, 512, 64, Labels())
+    sampler.start()
+    first, second = sampler.export()
+    assert native.calls == [("start", 512, 64, 0)]
+    assert first == Row(
+        7, (Frame("f", "a.py", 1), Frame("main", "m.py", 2)), False, 1, "T1", 2.0, 128.0, 3.0, 192.0
+    )
+    assert second.truncated
+    assert second.frames is first.frames is sampler.export()[0].frames
+    assert sampler.live_samples(7, 5)[0].birth == 1.5
+    assert sampler.set_label(3) == 2
+
+
+def test_the_stand_in_is_empty_and_says_why() -> None:
+    sampler = NullSampler("no compiler")
+    assert sampler.reason == "no compiler"
+    assert (sampler.export(), sampler.objects(1, 1), sampler.live_samples(1, 1)) == ([], [], [])
+    assert (sampler.stats(), sampler.set_label(5)) == ({}, NO_LABEL)
+
+
+def test_names_get_labels_and_get_back() -> None:
+    labels = Labels()
+    assert labels.name(labels.intern("GET /")) == "GET /"
+    assert labels.intern("GET /") == labels.intern("GET /") != NO_LABEL
+    assert labels.name(NO_LABEL) == labels.name(999) == ""
+
+
+def test_names_are_bounded() -> None:
+    labels = Labels(limit=3)
+    ids = {labels.intern(f"GET /{number}") for number in range(100)}
+    assert len(ids) == 4
+    assert OTHER_ENDPOINTS in {labels.name(label) for label in ids}
+
+
+def test_threads_agree_on_labels() -> None:
+    labels = Labels()
+    found: list[list[int]] = []
+    barrier = threading.Barrier(4)
+
+    def intern() -> None:
+        barrier.wait()
+        found.append([labels.intern(f"GET /{number}") for number in range(200)])
+
+    threads = [threading.Thread(target=intern) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(ids == found[0] for ids in found)
+    assert [labels.name(label) for label in found[0]] == [f"GET /{number}" for number in range(200)]

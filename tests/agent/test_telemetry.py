@@ -1,0 +1,132 @@
+"""The agent emits each metric of the table whose source it is, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from heapwatch.allocators import Malloc, Pymalloc
+from heapwatch.cgroup import CgroupReader
+from heapwatch.delivery import Courier, Delivery
+from heapwatch.failures import Failures
+from heapwatch.gcstats import GcStats
+from heapwatch.instrument.requests import Requests
+from heapwatch.process import ProcessReader
+from heapwatch.telemetry import Telemetry
+from heapwatch_wire import otlp
+from heapwatch_wire.metrics import METRICS
+from heapwatch_wire.otlp import Histogram, Point
+from heapwatch_wire.settings import AgentSettings
+
+if TYPE_CHECKING:
+    from conftest import ScriptedSampler
+
+STATISTICS: dict[str, int | float] = {
+    "interval": 65536,
+    "samples": 10,
+    "live_samples": 3,
+    "own_bytes": 4096,
+    "hooks_intact": 1,
+    "dropped_table_full": 0,
+    "dropped_stacks": 2,
+    "allocated_bytes": 1e6,
+    "allocations": 1e3,
+    "live_bytes": 5e5,
+    "live_objects": 400.0,
+}
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> CgroupReader:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text("0::/\n")
+    (tmp_path / "self/mountinfo").write_text("41 31 0:38 / /cg rw - cgroup2 cgroup2 rw\n")
+    files = {"current": "10", "max": "100", "peak": "20", "stat": "inactive_file 3", "events": "oom_kill 0"}
+    (tmp_path / "cg").mkdir()
+    for name, text in files.items():
+        (tmp_path / "cg" / f"memory.{name}").write_text(text)
+    return CgroupReader(tmp_path, tmp_path)
+
+
+@pytest.fixture
+def telemetry(sampler: ScriptedSampler, container: CgroupReader) -> Telemetry:
+    sampler.statistics = STATISTICS
+    failures = Failures()
+    courier = Courier(AgentSettings(collector="http://127.0.0.1:9", queue_size=1), failures)
+    for _ in range(3):
+        courier.offer(Delivery("metrics", "/", "", b""))
+    failures.counts["leaks"] += 1
+    requests = Requests(sampler)
+    requests.record("GET", "/p/<int:id>", 200, 0.02)
+    return Telemetry(
+        process=ProcessReader(),
+        cgroup=container,
+        malloc=Malloc(),
+        pymalloc=Pymalloc(),
+        gc=GcStats(),
+        sampler=sampler,
+        requests=requests,
+        failures=failures,
+        started=ProcessReader().start_time(),
+        courier=courier,
+    )
+
+
+def find(points: list[Point], name: str, **attributes: str) -> Point:
+    wanted = {key.replace("__", "."): value for key, value in attributes.items()}
+    [point] = [p for p in points if p.metric.name == name and p.attributes == wanted]
+    return point
+
+
+def value(points: list[Point], name: str, **attributes: str) -> float:
+    point = find(points, name, **attributes)
+    assert isinstance(point, otlp.Number)
+    return point.value
+
+
+def test_every_agent_metric_of_the_table_is_emitted_and_no_other(telemetry: Telemetry) -> None:
+    if telemetry.pymalloc.memory() is None or telemetry.malloc.memory() is None:
+        pytest.skip("this Python or C library hides its allocator's statistics")
+    emitted = {point.metric.name for point in telemetry.points()}
+    assert emitted == {metric.name for metric in METRICS if metric.source == "agent"}
+
+
+def test_attributes_are_those_of_the_table(telemetry: Telemetry) -> None:
+    for point in telemetry.points():
+        assert tuple(point.attributes) == point.metric.attributes, point.metric.name
+
+
+def test_instruments_are_those_of_the_table(telemetry: Telemetry) -> None:
+    for point in telemetry.points():
+        assert isinstance(point, Histogram) == (point.metric.instrument == "histogram")
+        if isinstance(point, Histogram):
+            assert len(point.counts) == len(point.metric.buckets) + 1
+
+
+def test_figures_arrive_under_their_names(telemetry: Telemetry) -> None:
+    points = telemetry.points()
+    assert value(points, "container.memory.working_set") == 7
+    assert value(points, "heapwatch.container.memory.limit") == 100
+    assert value(points, "heapwatch.heap.live") == 5e5
+    assert value(points, "heapwatch.sampler.dropped", heapwatch__reason="stacks") == 2
+    assert value(points, "heapwatch.agent.queue") == 1
+    assert value(points, "heapwatch.agent.dropped", heapwatch__reason="queue_full") == 2
+    assert value(points, "heapwatch.agent.errors", heapwatch__reason="leaks") == 1
+    assert value(points, "process.memory.usage") > 1 << 20
+    private, shared, rss = (
+        value(points, name)
+        for name in (
+            "heapwatch.process.memory.private",
+            "heapwatch.process.memory.shared",
+            "process.memory.usage",
+        )
+    )
+    assert private + shared == pytest.approx(rss, rel=0.1)
+
+
+def test_without_a_collector_there_is_no_queue(telemetry: Telemetry) -> None:
+    local = Telemetry(**{**telemetry.__dict__, "courier": None})
+    names = {point.metric.name for point in local.points()}
+    assert "heapwatch.agent.queue" not in names
+    assert "process.memory.usage" in names
