@@ -214,7 +214,8 @@ def _whitener(coefficient: float) -> Callable[[Sequence[float]], list[float]]:
 
 def _misfit(target: Sequence[float], columns: Sequence[Sequence[float]]) -> float:
     """Sum of squares left when `target` is fitted by `columns`, which are made orthogonal one by one."""
-    rest, basis = list(target), []
+    rest = list(target)
+    basis: list[list[float]] = []
     for column in columns:
         own = list(column)
         for b in basis:

@@ -1,0 +1,185 @@
+"""What the control socket answers. A handler takes the agent and the params, returns JSON values."""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import gc
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from heapwatch_wire.evidence import to_json
+from heapwatch_wire.sites import site_id
+
+from heapwatch.control.protocol import RequestError
+from heapwatch.leaks.tracker import LeakTracker
+from heapwatch.process import ProcessReader
+
+if TYPE_CHECKING:
+    from heapwatch.agent import Agent
+
+Handler = Callable[["Agent", Mapping[str, Any]], Any]
+
+MAX_SITES = 1000
+HOLDERS_LIMIT = 20.0
+RECENT = 60.0
+
+
+def info(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Who this process is and how large. Bytes, seconds."""
+    identity, status, stats = agent.identity, ProcessReader().status(), agent.sampler.stats()
+    return {
+        "pid": identity.pid,
+        "service": identity.service,
+        "version": identity.version,
+        "instance": identity.instance,
+        "python": identity.runtime_version,
+        "started": identity.started,
+        "uptime": time.time() - identity.started,
+        "rss": status.rss,
+        "peak": status.peak,
+        "live_bytes": stats.get("live_bytes", 0),
+        "live_objects": stats.get("live_objects", 0),
+        "interval": stats.get("interval", 0),
+        "collector": agent.settings.collector,
+        "reason": agent.sampler.reason,
+    }
+
+
+def stats(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The sampler and the agent about themselves."""
+    return {"sampler": dict(agent.sampler.stats()), "agent": agent.status()}
+
+
+def top(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The sites with most live bytes; growth is bytes per second over the last minute."""
+    limit = _number(params, "limit", 20, 1, MAX_SITES)
+    _need_samples(agent)
+    sites = sorted(_tracker(agent).sites().values(), key=lambda totals: -totals.live_bytes)
+    return {
+        **info(agent, params),
+        "time": time.time(),
+        "sites": [
+            {
+                "id": site_id(totals.frame),
+                "function": totals.frame.function,
+                "file": totals.frame.file,
+                "line": totals.frame.line,
+                "live_bytes": totals.live_bytes,
+                "live_objects": totals.live_objects,
+                "alloc_bytes": totals.alloc_bytes,
+                "alloc_objects": totals.alloc_objects,
+                "growth": _recent_growth(_tracker(agent).points(totals.frame)),
+            }
+            for totals in sites[:limit]
+        ],
+    }
+
+
+def leaks(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The evidence documents of the sites that grow now."""
+    _need_samples(agent)
+    return {
+        **info(agent, params),
+        "documents": [to_json(document) for document in _tracker(agent).documents()],
+    }
+
+
+def holders(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds the objects of `site`, searched now."""
+    site = params.get("site")
+    if not isinstance(site, str):
+        raise RequestError("holders needs a site", "give the id that top or leaks shows")
+    _need_samples(agent)
+    found = _tracker(agent).hold(site, HOLDERS_LIMIT)
+    if found is None:
+        raise RequestError(f"no live samples of a site {site:.40}", "take an id that top or leaks shows")
+    described, outcome = found
+    return {
+        "site": to_json(described),
+        "type": outcome.type,
+        "holders": [to_json(holder) for holder in outcome.holders],
+        "reasons": list(outcome.reasons),
+    }
+
+
+def snapshot(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile of this moment: gzipped pprof in base64."""
+    _need_samples(agent)
+    return {"pprof": base64.b64encode(agent.profiles.snapshot(time.time())).decode("ascii")}
+
+
+def collect(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The garbage collector: action "stats", "collect" (a full collection) or "freeze"."""
+    action = params.get("action", "stats")
+    before, started = ProcessReader().status().rss, time.perf_counter()
+    done: dict[str, Any] = {}
+    if action == "collect":
+        done = {"collected": gc.collect(), "seconds": time.perf_counter() - started}
+    elif action == "freeze":
+        gc.freeze()
+    elif action != "stats":
+        raise RequestError(f"unknown action {action!r:.40}", "known are stats, collect, freeze")
+    return {
+        **done,
+        "enabled": gc.isenabled(),
+        "thresholds": list(gc.get_threshold()),
+        "counts": list(gc.get_count()),
+        "frozen": gc.get_freeze_count(),
+        "uncollectable": len(gc.garbage),
+        "generations": gc.get_stats(),
+        "rss_before": before,
+        "rss": ProcessReader().status().rss,
+    }
+
+
+def trim(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Give unused memory of the C library's allocator back to the kernel."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is None:
+        raise RequestError("the C library has no malloc_trim", "trim needs glibc")
+    before, started = ProcessReader().status().rss, time.perf_counter()
+    malloc_trim(ctypes.c_size_t(0))
+    return {
+        "rss_before": before,
+        "rss": ProcessReader().status().rss,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+HANDLERS: dict[str, Handler] = {
+    "info": info,
+    "stats": stats,
+    "top": top,
+    "leaks": leaks,
+    "holders": holders,
+    "snapshot": snapshot,
+    "gc": collect,
+    "trim": trim,
+}
+
+
+def _tracker(agent: Agent) -> LeakTracker:
+    if not isinstance(agent.leaks, LeakTracker):
+        raise RequestError("this agent does not track leaks")
+    return agent.leaks
+
+
+def _need_samples(agent: Agent) -> None:
+    if agent.sampler.reason:
+        raise RequestError(f"no samples: {agent.sampler.reason}", "the rest (info, gc, trim) works")
+
+
+def _number(params: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:
+    value = params.get(name, default)
+    if type(value) is not int or not low <= value <= high:
+        raise RequestError(f"{name}={value!r:.40}", f"{name} is a whole number from {low} to {high}")
+    return value
+
+
+def _recent_growth(points: list[tuple[float, float, float]]) -> float:
+    recent = [p for p in points if p[0] >= points[-1][0] - RECENT] if points else []
+    if len(recent) < 2 or recent[-1][0] == recent[0][0]:
+        return 0.0
+    return (recent[-1][1] - recent[0][1]) / (recent[-1][0] - recent[0][0])

@@ -1,0 +1,123 @@
+"""Where a chain of references may end: what keeps objects alive by itself."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+from heapwatch.leaks.references import Step, is_a, type_name
+
+RootKind = Literal["module", "class", "thread", "frame", "generator", "C", "unknown"]
+OWN_CODE = str(Path(__file__).resolve().parent.parent) + os.sep
+MAX_FROZEN = 20_000
+
+# Attributes that hold the frame and the code of what can be suspended.
+_SUSPENDED = {
+    types.GeneratorType: ("gi_frame", "gi_code"),
+    types.CoroutineType: ("cr_frame", "cr_code"),
+    types.AsyncGeneratorType: ("ag_frame", "ag_code"),
+}
+
+
+class Root(NamedTuple):
+    """An end of a chain: its kind, its name, such as ("module", "app.cache"), and how the next reference
+    reads (see `Step.below`)."""
+
+    kind: RootKind
+    name: str
+    below: tuple[str, ...] | None = None
+
+
+class Roots:
+    """The roots of this moment. Holds no reference to any of them but, when the service has frozen its
+    heap, to containers there: `gc.get_objects` leaves those out."""
+
+    def __init__(self) -> None:
+        modules = [(n, m) for n, m in list(sys.modules.items()) if is_a(m, types.ModuleType)]
+        # A module's own name comes last and so wins over other names it is known by.
+        modules.sort(key=lambda item: item[0] == vars(item[1]).get("__name__"))
+        self._modules = {id(vars(module)): name for name, module in modules}
+        self.frozen = _frozen([vars(m) for _, m in modules]) if gc.get_freeze_count() else []
+
+    def classify(self, holder: object) -> Root | None:
+        """The root that `holder` is, None when something else must hold it."""
+        if type(holder) is dict and id(holder) in self._modules:
+            return Root("module", self._modules[id(holder)], below=())
+        if is_a(holder, types.ModuleType):
+            return Root("module", str(vars(cast(types.ModuleType, holder)).get("__name__", "?")))
+        if is_a(holder, type):
+            return Root("class", type_name(cast(type, holder)))
+        if is_a(holder, threading.Thread):
+            return Root("thread", f"thread {cast(threading.Thread, holder)._name!r}")  # type: ignore[attr-defined]
+        return _suspended(holder)
+
+
+def in_running_frame(held: object) -> tuple[Root, Step] | None:
+    """The running function, not one of the agent's, that has `held` as a local variable.
+
+    Running frames are not tracked by the garbage collector, so no pass over the heap finds them.
+    """
+    for frame in _running_frames():
+        if frame.f_code.co_filename.startswith(OWN_CODE):
+            continue
+        name = next((n for n, value in _locals(frame) if value is held), None)
+        if name is not None:
+            text = f", local {name}"
+            return Root("frame", _code_name(frame.f_code, frame.f_lineno)), Step(text, text)
+    return None
+
+
+def is_own(holder: object) -> bool:
+    """Whether `holder` is a frame of the agent's code."""
+    return type(holder) is types.FrameType and holder.f_code.co_filename.startswith(OWN_CODE)
+
+
+def _locals(frame: types.FrameType) -> list[tuple[str, Any]]:
+    snapshot: Any = frame.f_locals
+    entries = list(snapshot.items())
+    optimized = frame.f_code.co_flags & 1  # CO_OPTIMIZED: a function's frame, its variables not in a dict.
+    if optimized and type(snapshot) is dict and sys.getrefcount(snapshot) <= 3:
+        # Before 3.13 the frame keeps this copy: it would hold the variables until the function returns.
+        # Held by the frame, the variable and the argument only: nobody else has seen it.
+        snapshot.clear()
+    return entries
+
+
+def _suspended(holder: object) -> Root | None:
+    attributes = _SUSPENDED.get(type(holder))
+    if attributes is None:
+        return None
+    frame, code = (getattr(holder, name) for name in attributes)
+    return Root("generator", _code_name(code, frame.f_lineno)) if frame is not None else None
+
+
+def _code_name(code: types.CodeType, line: int | None) -> str:
+    return f"{code.co_qualname} ({code.co_filename}:{line or code.co_firstlineno})"
+
+
+def _running_frames() -> Iterator[types.FrameType]:
+    for top in sys._current_frames().values():
+        frame: types.FrameType | None = top
+        while frame is not None:
+            yield frame
+            frame = frame.f_back
+
+
+def _frozen(starts: list[dict[str, Any]]) -> list[object]:
+    """Containers near the modules' globals, nearest first."""
+    found: list[object] = list(starts)
+    seen = set(map(id, found))
+    for container in found:
+        if len(found) >= MAX_FROZEN:
+            break
+        for inner in gc.get_referents(container):
+            if id(inner) not in seen and gc.is_tracked(inner):
+                seen.add(id(inner))
+                found.append(inner)
+    return found
