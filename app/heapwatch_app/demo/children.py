@@ -77,7 +77,9 @@ class Children:
         """StartError when a part has ended that should run."""
         for child in self._children:
             if child.process.poll() is not None:
-                raise StartError(f"{child.name} ended with exit code {child.process.returncode}:\n{child.tail()}")
+                raise StartError(
+                    f"{child.name} ended with exit code {child.process.returncode}:\n{child.tail()}"
+                )
 
     def stop(self, patience: float = 10.0) -> None:
         """End all parts, the last started first: SIGTERM, then SIGKILL to what is left of its session."""

@@ -23,19 +23,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--fault", choices=FAULTS, default="listeners", help="the leak to switch on (default: %(default)s)")
-    what.add_argument("--no-fault", action="store_true", help="switch on no leak; the verdict must be 'no leak'")
+    what.add_argument(
+        "--fault", choices=FAULTS, default="listeners", help="the leak to switch on (default: %(default)s)"
+    )
+    what.add_argument(
+        "--no-fault", action="store_true", help="switch on no leak; the verdict must be 'no leak'"
+    )
     parser.add_argument(
-        "--minutes", type=float, default=None, metavar="N",
+        "--minutes",
+        type=float,
+        default=None,
+        metavar="N",
         help="limit for the verdict after the leak's start (default: 3); with --no-fault how long to watch (default: 4)",
     )
     parser.add_argument("--once", action="store_true", help="stop after the verdict instead of staying up")
-    parser.add_argument("--users", type=int, default=20, metavar="N", help="simulated users (default: %(default)s)")
-    parser.add_argument("--warmup", type=float, default=45.0, metavar="SECONDS", help="load before the leak starts (default: %(default)s)")
     parser.add_argument(
-        "--memory-limit", default="1GiB", metavar="SIZE", help="limit per worker that the forecast is made for (default: %(default)s)"
+        "--users", type=int, default=20, metavar="N", help="simulated users (default: %(default)s)"
     )
-    parser.add_argument("--keep", metavar="DIR", help="keep the store and the logs in DIR instead of deleting them")
+    parser.add_argument(
+        "--warmup",
+        type=float,
+        default=45.0,
+        metavar="SECONDS",
+        help="load before the leak starts (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--memory-limit",
+        default="1GiB",
+        metavar="SIZE",
+        help="limit per worker that the forecast is made for (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--keep", metavar="DIR", help="keep the store and the logs in DIR instead of deleting them"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -87,7 +87,11 @@ def _play(options: Options, folder: Path, children: Children, console: Console) 
         early = watch.leaks()
         if early:
             return _report_false_alarm(early, console)
-        outcome = _watch_fault(options, watch, folder, view) if options.fault else _watch_quiet(options, watch, view)
+        outcome = (
+            _watch_fault(options, watch, folder, view)
+            if options.fault
+            else _watch_quiet(options, watch, view)
+        )
     right = _report(options, outcome, console)
     if not options.once:
         _stay_up(platform.base, app_url, children, console)
@@ -96,7 +100,9 @@ def _play(options: Options, folder: Path, children: Children, console: Console) 
 
 def _start(options: Options, folder: Path, children: Children, console: Console) -> tuple[Platform, str]:
     console.print("starting the collector ...")
-    collector = children.start("collector", ["serve", "--listen", "127.0.0.1:0", "--data", str(folder / "store")])
+    collector = children.start(
+        "collector", ["serve", "--listen", "127.0.0.1:0", "--data", str(folder / "store")]
+    )
     base = children.wait_line(collector, "listening on ", START_LIMIT)
     environ = _app_environment(folder, base, options)
     console.print("filling the app with people and photos ...")
@@ -108,9 +114,20 @@ def _start(options: Options, folder: Path, children: Children, console: Console)
     platform = Platform(base, SERVICE)
     _wait(platform.ready, children, "the agent's first delivery")
     children.start(
-        "analyzer", ["analyze", "--collector", base, "--analyze-interval", "5"], HEAPWATCH_MEMORY_LIMIT=options.memory_limit
+        "analyzer",
+        ["analyze", "--collector", base, "--analyze-interval", "5"],
+        HEAPWATCH_MEMORY_LIMIT=options.memory_limit,
     )
-    load = ["app", "load", "--host", app_url, "--users", str(options.users), "--json-stats", str(folder / "load.json")]
+    load = [
+        "app",
+        "load",
+        "--host",
+        app_url,
+        "--users",
+        str(options.users),
+        "--json-stats",
+        str(folder / "load.json"),
+    ]
     children.start("load", load, **environ)
     console.print(f"page: {base}/   app: {app_url}/", highlight=False)
     return platform, app_url
@@ -118,10 +135,7 @@ def _start(options: Options, folder: Path, children: Children, console: Console)
 
 def _app_environment(folder: Path, collector: str, options: Options) -> dict[str, str]:
     return {
-        "HEAPWATCH_APP_DATABASE": f"sqlite:///{folder / 'app.db'}",
-        "HEAPWATCH_APP_MEDIA": str(folder / "media"),
-        "HEAPWATCH_APP_FAULTS": str(folder / "faults.json"),
-        "HEAPWATCH_APP_SECRET": os.urandom(16).hex(),
+        "HEAPWATCH_APP_DATA": str(folder / "app"),
         "HEAPWATCH_COLLECTOR": collector,
         "HEAPWATCH_SERVICE": SERVICE,
         "HEAPWATCH_PUSH_INTERVAL": "3",
@@ -178,7 +192,7 @@ def _watch_fault(options: Options, watch: _Watch, folder: Path, view: View) -> O
     """Switch the fault on and wait until the verdict stands whole: named, typed, held, forecast."""
     assert options.fault is not None
     fault = FAULTS[options.fault]
-    fault.switch(folder / "faults.json", on=True)
+    fault.switch(folder / "app" / "faults.json", on=True)
     view.say(f"fault {fault.name!r} is on: {fault.description}")
     outcome = Outcome(None, 0.0)
     for elapsed in watch.ticks(f"leak {fault.name!r} is on", options.seconds):
@@ -223,7 +237,9 @@ def _report_false_alarm(leaks: list[Evidence], console: Console) -> int:
 
 
 def _stay_up(base: str, app_url: str, children: Children, console: Console) -> None:
-    console.print(f"\nlook around: {base}/ (Heapwatch)   {app_url}/ (the app)\nCtrl-C stops everything", highlight=False)
+    console.print(
+        f"\nlook around: {base}/ (Heapwatch)   {app_url}/ (the app)\nCtrl-C stops everything", highlight=False
+    )
     pause = threading.Event()
     while True:
         children.check()

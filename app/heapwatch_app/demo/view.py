@@ -70,7 +70,9 @@ class View:
         self.console.print(text, highlight=False, soft_wrap=True)
 
     def _panel(self, state: State) -> Panel:
-        return Panel(Group(_progress(state), self._workers(state), _sites(state)), title="heapwatch demo", width=100)
+        return Panel(
+            Group(_progress(state), self._workers(state), _sites(state)), title="heapwatch demo", width=100
+        )
 
     def _workers(self, state: State) -> Table:
         table = Table(box=None, pad_edge=False)
@@ -82,7 +84,9 @@ class View:
 
     def _line(self, state: State) -> str:
         rss = " ".join(f"{w.pid}:{_mib(w.rss)}" for w in state.workers)
-        top = f"; top growth {state.sites[0].text} {_signed(state.sites[0].change)}/min" if state.sites else ""
+        top = (
+            f"; top growth {state.sites[0].text} {_signed(state.sites[0].change)}/min" if state.sites else ""
+        )
         return (
             f"[{state.elapsed:3.0f}/{state.limit:.0f} s] {state.stage}: {state.requests_per_second:.0f} req/s, "
             f"{state.errors} errors, RSS {rss or '-'}, status {state.status}{top}"
@@ -110,7 +114,11 @@ def _progress(state: State) -> Text:
 
 def _sites(state: State) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name, justify in (("live", "right"), ("last minute", "right"), ("top growing allocation sites", "left")):
+    for name, justify in (
+        ("live", "right"),
+        ("last minute", "right"),
+        ("top growing allocation sites", "left"),
+    ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for site in state.sites:
         table.add_row(_mib(site.live), _signed(site.change), site.text)

@@ -1,0 +1,49 @@
+"""The demo as a user runs it: a leak is found and explained, Ctrl-C leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+
+def processes_mentioning(text: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in command:
+            found.append(int(entry.name))
+    return found
+
+
+def test_a_leak_is_found_and_explained(spawn: Callable[..., Any], heapwatch: list[str], tmp_path: Path) -> None:
+    keep = tmp_path / "demo"
+    child = spawn(*heapwatch, "demo", "--fault", "listeners", "--once", "--keep", str(keep))
+    code = child.process.wait(400)
+    child.wait_line("verdict after", 5)
+    assert code == 0, child.output
+    assert "right (fault 'listeners')" in child.output
+    assert processes_mentioning(str(keep)) == []
+
+
+def test_ctrl_c_stops_every_part(
+    spawn: Callable[..., Any], heapwatch: list[str], tmp_path: Path, wait_until: Callable[..., Any]
+) -> None:
+    child = spawn(*heapwatch, "demo", "--no-fault", env={"TMPDIR": str(tmp_path)})
+    child.wait_line("page: http://", 120)
+    assert processes_mentioning(str(tmp_path))
+    child.process.send_signal(signal.SIGINT)
+    assert child.process.wait(60) == 130, child.output
+    assert processes_mentioning(str(tmp_path)) == []
+    wait_until(lambda: list(tmp_path.iterdir()) == [], 5, "the demo's folder is gone")
