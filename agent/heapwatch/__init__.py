@@ -1,1 +1,13 @@
-"""Always-on memory observability for Python services."""
+"""Always-on memory observability for Python services.
+
+    import heapwatch
+    heapwatch.start(service="shop", collector="http://127.0.0.1:4040")
+
+Importing starts nothing.
+"""
+
+from heapwatch_wire.config import ConfigError
+
+from heapwatch.door import start, status, stop, tag, wsgi
+
+__all__ = ["ConfigError", "start", "status", "stop", "tag", "wsgi"]

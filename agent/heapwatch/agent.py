@@ -7,37 +7,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from heapwatch_wire.evidence import Evidence
 from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.identity import Identity
+from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.profiles import Profiles
 from heapwatch.sampler import Sampler
 
 THREAD_NAME = "heapwatch"
 LONGEST_WAIT = 3600.0
-
-
-class LeakTracker(Protocol):
-    """Watches allocation sites for growth. Made as `LeakTracker(sampler, settings, identity)`."""
-
-    def observe(self, now: float) -> None:
-        """Look at the sampler; called from the background thread, `now` in Unix seconds."""
-
-    def documents(self) -> list[Evidence]:
-        """The suspicions so far, with types and holder chains."""
-        ...
-
-
-class ControlServer(Protocol):
-    """Answers the command line. Made as `ControlServer(agent)`; `start` returns at once."""
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
 
 
 @dataclass

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from heapwatch_wire.settings import AgentSettings
 
-from heapwatch.agent import Agent, ControlServer, LeakTracker
+from heapwatch.agent import Agent
 from heapwatch.allocators import Malloc, Pymalloc
 from heapwatch.cgroup import CgroupReader
+from heapwatch.control.server import ControlServer
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
-from heapwatch.identity import Identity, identify
+from heapwatch.identity import identify
 from heapwatch.instrument.requests import Requests
+from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.process import ProcessReader
 from heapwatch.pusher import Pusher
 from heapwatch.sampler import Labels, NullSampler, Sampler
@@ -38,18 +38,7 @@ class Resident:
     requests: Requests = field(default_factory=lambda: Requests(NullSampler("not started")))
 
 
-LeakTrackerFactory: TypeAlias = Callable[[Sampler, AgentSettings, Identity], LeakTracker]
-ControlServerFactory: TypeAlias = Callable[[Agent], ControlServer]
-
-
-def assemble(
-    settings: AgentSettings,
-    sampler: Sampler,
-    resident: Resident,
-    make_leaks: LeakTrackerFactory,
-    make_control: ControlServerFactory,
-    forked: bool = False,
-) -> Agent:
+def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, forked: bool = False) -> Agent:
     """An agent that isn't started yet. `forked`: it is for a child that `sampler` came with.
 
     Raises ConfigError when `settings.collector` is no address.
@@ -57,11 +46,12 @@ def assemble(
     failures = Failures()
     courier = Courier(settings, failures) if settings.collector else None
     identity = identify(settings)
-    agent = Agent(settings, identity, sampler, make_leaks(sampler, settings, identity), failures, courier)
-    control = make_control(agent)
+    leaks = LeakTracker(sampler, settings, identity)
+    agent = Agent(settings, identity, sampler, leaks, failures, courier)
+    control = ControlServer(agent)
     # A child may be about to execute another program: wait, or the socket would stay behind.
     agent.once("control", control.start, delay=FORK_DELAY if forked else 0.0)
-    agent.every(LEAKS_SLICE, "leaks", agent.leaks.observe, first=LEAKS_SLICE)
+    agent.every(LEAKS_SLICE, "leaks", leaks.observe, first=LEAKS_SLICE)
     agent.at_stop("control", control.stop)
     if courier is not None:
         _schedule_pushes(agent, courier, _telemetry(agent, resident))

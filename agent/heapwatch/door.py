@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from heapwatch_wire.config import ConfigError
 
-from heapwatch.control.server import ControlServer
 from heapwatch.failures import logger
 from heapwatch.host import Host
 from heapwatch.instrument.wsgi import WsgiMiddleware
-from heapwatch.leaks.tracker import LeakTracker
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-_host = Host(LeakTracker, ControlServer)
+_host = Host()
 
 
 def start(service: str = "", **settings: Any) -> None:

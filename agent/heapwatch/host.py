@@ -13,7 +13,7 @@ from heapwatch_wire.config import load
 from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.agent import Agent
-from heapwatch.assembly import ControlServerFactory, LeakTrackerFactory, Resident, assemble
+from heapwatch.assembly import Resident, assemble
 from heapwatch.instrument.flask import instrument
 from heapwatch.instrument.hook import when_imported
 from heapwatch.sampler import NullSampler, Sampler, open_sampler
@@ -24,10 +24,8 @@ STOP_LIMIT = 2.5
 
 @dataclass
 class Host:
-    """Starts and stops the agent of this process. `open_sampler` and the factories are the world."""
+    """Starts and stops the agent of this process. `open_sampler` makes its sampler."""
 
-    make_leaks: LeakTrackerFactory
-    make_control: ControlServerFactory
     open_sampler: Callable[..., Sampler] = open_sampler
     resident: Resident = field(default_factory=Resident)
     agent: Agent | None = None
@@ -59,7 +57,7 @@ class Host:
 
     def _launch(self, settings: AgentSettings) -> None:
         sampler = self.open_sampler(settings.sampling_interval, settings.max_depth, self.resident.labels)
-        agent = assemble(settings, sampler, self.resident, self.make_leaks, self.make_control)
+        agent = assemble(settings, sampler, self.resident)
         self.resident.requests.reset(sampler)
         self.resident.gc.reset()
         self.resident.gc.install()
@@ -100,12 +98,5 @@ class Host:
         with parent.failures.guard("fork"):
             self.resident.requests.reset(parent.sampler)
             self.resident.gc.reset()
-            self.agent = assemble(
-                parent.settings,
-                parent.sampler,
-                self.resident,
-                self.make_leaks,
-                self.make_control,
-                forked=True,
-            )
+            self.agent = assemble(parent.settings, parent.sampler, self.resident, forked=True)
             self.agent.start()

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from heapwatch_wire import otlp, push
 from heapwatch_wire.evidence import to_json
 
-from heapwatch.agent import LeakTracker
 from heapwatch.delivery import Courier, Delivery
 from heapwatch.identity import Identity
+from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.profiles import Profiles
 from heapwatch.telemetry import Telemetry
 

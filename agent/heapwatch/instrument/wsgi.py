@@ -52,14 +52,17 @@ class WsgiMiddleware:
 
 
 class _Body:
-    """A response body that ends its request when the server closes it."""
+    """A response body that ends its request when it is exhausted, closed or forgotten."""
 
     def __init__(self, body: Iterable[bytes], request: Request) -> None:
         self._body = body
         self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
+        try:
+            yield from self._body
+        finally:
+            self._request.end()
 
     def close(self) -> None:
         """Called by the server after the last byte, or when the client went away."""
