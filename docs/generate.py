@@ -38,10 +38,14 @@ def metrics_page() -> str:
         rows = [m for m in METRICS if m.source == source]
         if not rows:
             continue
-        lines.append(f"\n## {title}\n\n| metric | Prometheus | kind | unit | attributes | meaning |\n|---|---|---|---|---|---|\n")
+        lines.append(
+            f"\n## {title}\n\n| metric | Prometheus | kind | unit | attributes | meaning |\n|---|---|---|---|---|---|\n"
+        )
         for m in rows:
             attributes = ", ".join(f"`{a}`" for a in m.attributes)
-            lines.append(f"| `{m.name}` | `{m.prometheus}` | {m.instrument} | {m.unit} | {attributes} | {m.description} |\n")
+            lines.append(
+                f"| `{m.name}` | `{m.prometheus}` | {m.instrument} | {m.unit} | {attributes} | {m.description} |\n"
+            )
     return "".join(lines)
 
 
@@ -57,10 +61,14 @@ def configuration_page() -> str:
     ]
     for section, table in {**SECTIONS, "app": AppSettings}.items():
         summary = " ".join((table.__doc__ or "").split())
-        lines.append(f"\n## `[{section}]`\n\n{summary}\n\n| setting | variable | default | allowed | meaning |\n|---|---|---|---|---|\n")
+        lines.append(
+            f"\n## `[{section}]`\n\n{summary}\n\n| setting | variable | default | allowed | meaning |\n|---|---|---|---|---|\n"
+        )
         for name, row in config.rows(table):
             default = "" if row.default == "" else f"`{row.default}`"
-            lines.append(f"| `{name}` | `{config.variable(name)}` | {default} | {config.describe(row)} | {row.help} |\n")
+            lines.append(
+                f"| `{name}` | `{config.variable(name)}` | {default} | {config.describe(row)} | {row.help} |\n"
+            )
     return "".join(lines)
 
 
@@ -78,13 +86,19 @@ def dead_links() -> Iterator[str]:
     documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     for document in documents:
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8")):
-            if "://" not in target and not target.startswith("mailto:") and not (document.parent / target).exists():
+            if (
+                "://" not in target
+                and not target.startswith("mailto:")
+                and not (document.parent / target).exists()
+            ):
                 yield f"{document.relative_to(ROOT)}: {target} leads nowhere"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a page or a link is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 when a page or a link is stale"
+    )
     args = parser.parse_args()
     if not args.check:
         for name, page in PAGES.items():

@@ -20,7 +20,9 @@ try:
 except ModuleNotFoundError:  # an environment that runs only the tests without properties
     pass
 else:
-    settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile(
+        "fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
     settings.register_profile("thorough", max_examples=2000, deadline=None)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 

@@ -27,7 +27,9 @@ def processes_mentioning(text: str) -> list[int]:
     return found
 
 
-def test_a_leak_is_found_and_explained(spawn: Callable[..., Any], heapwatch: list[str], tmp_path: Path) -> None:
+def test_a_leak_is_found_and_explained(
+    spawn: Callable[..., Any], heapwatch: list[str], tmp_path: Path
+) -> None:
     keep = tmp_path / "demo"
     child = spawn(*heapwatch, "demo", "--fault", "listeners", "--once", "--keep", str(keep))
     code = child.process.wait(400)

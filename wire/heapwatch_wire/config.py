@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 PREFIX = "HEAPWATCH_"
 FILE_NAME = "heapwatch.toml"
 
-_SIZE_SUFFIXES = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-_TIME_SUFFIXES = {"": 1.0, "S": 1.0, "MS": 1e-3, "M": 60.0, "MIN": 60.0, "H": 3600.0, "D": 86400.0}
+_SUFFIXES: dict[str, dict[str, float]] = {
+    "bytes": {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "KB": 1e3, "MB": 1e6, "GB": 1e9},
+    "seconds": {"": 1, "S": 1, "MS": 1e-3, "M": 60, "MIN": 60, "H": 3600, "D": 86400},
+}
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -156,7 +158,7 @@ def _flag(value: Any) -> bool:
 def _quantity(text: str, unit: str) -> float:
     digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
     suffix = text[len(digits) :].upper()
-    suffixes: Mapping[str, float] = {"bytes": _SIZE_SUFFIXES, "seconds": _TIME_SUFFIXES}.get(unit, {"": 1})
+    suffixes = _SUFFIXES.get(unit, {"": 1})
     if suffix not in suffixes:
         raise ValueError(text)
     return float(digits) * suffixes[suffix]

@@ -174,7 +174,9 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return _read(next(a for a in get_args(kind) if a is not type(None)), value, where)
     if origin is Literal:
         if value not in get_args(kind):
-            raise EvidenceError(f"{where}: expected one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
+            raise EvidenceError(
+                f"{where}: expected one of {', '.join(map(repr, get_args(kind)))}, not {value!r}"
+            )
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):

@@ -25,19 +25,31 @@ class AgentSettings:
     sampling_interval: int = setting(
         65536, "Mean bytes allocated between two samples.", unit="bytes", minimum=1, maximum=64 << 20
     )
-    max_depth: int = setting(128, "Frames kept of a stack; longer ones are marked truncated.", unit="count", minimum=1, maximum=1024)
+    max_depth: int = setting(
+        128,
+        "Frames kept of a stack; longer ones are marked truncated.",
+        unit="count",
+        minimum=1,
+        maximum=1024,
+    )
     push_interval: float = setting(
         10.0, "Time between two deliveries to the collector.", unit="seconds", minimum=0.5, maximum=3600
     )
     push_timeout: float = setting(5.0, "Limit for one delivery.", unit="seconds", minimum=0.1, maximum=60)
     queue_size: int = setting(
-        8, "Deliveries kept while the collector can't be reached; the oldest is dropped first.",
-        unit="count", minimum=1, maximum=1000,
+        8,
+        "Deliveries kept while the collector can't be reached; the oldest is dropped first.",
+        unit="count",
+        minimum=1,
+        maximum=1000,
     )
     holders: bool = setting(True, "Search what holds the objects of a growing site.")
     holders_budget: float = setting(
-        0.05, "Time that one slice of the holder search may hold the interpreter.", unit="seconds",
-        minimum=0.001, maximum=1,
+        0.05,
+        "Time that one slice of the holder search may hold the interpreter.",
+        unit="seconds",
+        minimum=0.001,
+        maximum=1,
     )
     instrument: bool = setting(True, "Label samples by endpoint in Flask applications without a code change.")
     runtime_dir: str = setting(
@@ -53,19 +65,31 @@ class CollectorSettings:
     data: str = setting("heapwatch-data", "Folder of the embedded store.")
     token: str = setting("", "Bearer token that clients must send; required when not listening on loopback.")
     max_body: int = setting(
-        16 << 20, "Largest request body accepted, before and after decompression.", unit="bytes",
-        minimum=1 << 10, maximum=1 << 30,
+        16 << 20,
+        "Largest request body accepted, before and after decompression.",
+        unit="bytes",
+        minimum=1 << 10,
+        maximum=1 << 30,
     )
     retention: float = setting(
-        14 * 86400.0, "Age at which profiles and metrics are deleted.", unit="seconds", minimum=3600,
+        14 * 86400.0,
+        "Age at which profiles and metrics are deleted.",
+        unit="seconds",
+        minimum=3600,
         maximum=10 * 365 * 86400,
     )
     commit_interval: float = setting(
-        0.2, "Longest time that a received batch waits for its group commit.", unit="seconds",
-        minimum=0.01, maximum=5,
+        0.2,
+        "Longest time that a received batch waits for its group commit.",
+        unit="seconds",
+        minimum=0.01,
+        maximum=5,
     )
     pending_limit: int = setting(
-        64 << 20, "Bytes waiting for commit above which senders get 429.", unit="bytes", minimum=1 << 20,
+        64 << 20,
+        "Bytes waiting for commit above which senders get 429.",
+        unit="bytes",
+        minimum=1 << 20,
         maximum=4 << 30,
     )
     threads: int = setting(8, "Requests served at once.", unit="count", minimum=2, maximum=128)
@@ -87,8 +111,11 @@ class AnalyzerSettings:
         30.0, "Start of a process's life that is not judged.", unit="seconds", minimum=0, maximum=86400
     )
     memory_limit: int = setting(
-        0, "Memory limit of an instance when it reports none itself; 0 means unknown.", unit="bytes",
-        minimum=0, maximum=1 << 50,
+        0,
+        "Memory limit of an instance when it reports none itself; 0 means unknown.",
+        unit="bytes",
+        minimum=0,
+        maximum=1 << 50,
     )
 
 
