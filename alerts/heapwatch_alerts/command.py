@@ -36,8 +36,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name, (_, text) in _ACTIONS.items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         for setting, row in rows(AlertSettings):
-            flag = "--" + setting.replace("_", "-")
-            command.add_argument(flag, dest=setting, metavar="VALUE", help=row.help)
+            command.add_argument(
+                "--" + setting.replace("_", "-"),
+                dest=setting,
+                metavar=(row.unit or "TEXT").upper(),
+                help=f"{row.help} (default: {row.default!r})".replace("%", "%%"),
+            )
+        command.add_argument(
+            "--config", metavar="FILE", help="heapwatch.toml to read (default: ./heapwatch.toml)"
+        )
         if name not in ("check", "run", "list"):
             command.add_argument("-o", "--output", metavar="FILE", help="file to write (default: print)")
 
@@ -46,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     """Do what `args.action` says; returns the exit code."""
     overrides = {name: getattr(args, name) for name, _ in rows(AlertSettings)}
     try:
-        settings = load(AlertSettings, "alerts", overrides=overrides)
+        file = Path(args.config) if args.config else None
+        settings = load(AlertSettings, "alerts", overrides=overrides, file=file)
         for name in ("collector", "webhook", "alertmanager"):
             _check_address(name, getattr(settings, name))
     except ConfigError as error:

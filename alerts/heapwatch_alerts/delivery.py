@@ -6,9 +6,6 @@ nothing but a failed attempt per evaluation, and is told the state of the day on
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,9 +13,9 @@ from typing import Any, Protocol
 
 from heapwatch_alerts.links import Links
 from heapwatch_alerts.states import Alert
+from heapwatch_alerts.transport import RefusedError, post
 from heapwatch_alerts.wording import filled
 
-TIMEOUT = 5.0
 REMEMBER_RESOLVED = 3600.0
 """Seconds for which delivery of a resolved alert is attempted."""
 
@@ -26,33 +23,13 @@ MAX_ALERTS = 100
 """Most alerts in one notification; more are only counted, as Alertmanager does."""
 
 
-class DeliveryError(Exception):
-    """A receiver that did not take a notification; the message names it and says why."""
-
-
-class RefusedError(DeliveryError):
-    """A receiver that answered, but not with 2xx: it may still take another notification."""
-
-
 class Sender(Protocol):
     """Something that tells a receiver about alerts."""
 
     def send(self, alerts: Sequence[Alert], now: float) -> int:
         """Tell of `alerts`, all that fire or were resolved lately. Returns the number of notifications
-        delivered; raises DeliveryError if the receiver fails, and is then asked again later."""
-
-
-def post(address: str, document: Any) -> None:
-    """POST `document` as JSON; RefusedError unless the answer is 2xx, DeliveryError if there is none."""
-    body = json.dumps(document).encode()
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT):
-            pass
-    except urllib.error.HTTPError as error:
-        raise RefusedError(f"{address}: {error}") from error
-    except (OSError, ValueError) as error:
-        raise DeliveryError(f"{address}: {error}") from error
+        delivered; raises TransportError if the receiver fails, and is then asked again later."""
+        ...
 
 
 def timestamp(seconds: float) -> str:

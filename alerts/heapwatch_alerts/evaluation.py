@@ -128,12 +128,10 @@ def bucket_quantile(q: float, buckets: list[tuple[float, float]]) -> float:
     if len(buckets) < 2 or buckets[-1][0] != math.inf or not buckets[-1][1] > 0:
         return math.nan
     rank = q * buckets[-1][1]
-    lower, below = 0.0, 0.0
-    for bound, cumulative in buckets:
-        if cumulative >= rank:
-            break
-        lower, below = bound, max(below, cumulative)
+    index = next(i for i, (_, cumulative) in enumerate(buckets) if cumulative >= rank)
+    bound, cumulative = buckets[index]
     if bound == math.inf:
         return buckets[-2][0]
+    lower, below = buckets[index - 1] if index else (0.0, 0.0)
     inside = cumulative - below
     return lower + (bound - lower) * (rank - below) / inside if inside else bound

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Mapping
 
-from heapwatch_wire.evidence import Evidence, EvidenceError, from_json
+from heapwatch_wire.evidence import Evidence, from_json
 
 from heapwatch_alerts.links import Links
 from heapwatch_alerts.states import Alert
+from heapwatch_alerts.transport import TransportError, get
 from heapwatch_alerts.wording import filled, humanized
-
-TIMEOUT = 5.0
 
 
 def details(alert: Alert, collector: str, token: str) -> Mapping[str, str]:
@@ -21,13 +19,9 @@ def details(alert: Alert, collector: str, token: str) -> Mapping[str, str]:
         return {}
     template = Links("", collector).evidence(alert.rule)
     address = filled(template, alert.rule.threshold.unit, alert.labels, alert.value)
-    request = urllib.request.Request(address)
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            return summary(from_json(Evidence, json.load(answer)))
-    except (OSError, ValueError, EvidenceError) as error:
+        return summary(from_json(Evidence, json.loads(get(address, token))))
+    except (TransportError, ValueError) as error:
         return {"evidence": f"not available: {error}"}
 
 

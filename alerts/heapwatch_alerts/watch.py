@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from heapwatch_alerts.delivery import REMEMBER_RESOLVED, DeliveryError, Sender
+from heapwatch_alerts.delivery import REMEMBER_RESOLVED, Sender
 from heapwatch_alerts.history import History
-from heapwatch_alerts.page import PageError
+from heapwatch_alerts.page import PageError, Sample
 from heapwatch_alerts.rules import JOB, RULES, UP, Rule
 from heapwatch_alerts.states import Alert, Change, States
-
-Samples = Sequence[tuple[str, Mapping[str, str], float]]
+from heapwatch_alerts.transport import TransportError
 
 LOOKBACK = 300.0
 """Seconds for which the last page counts while the collector can't be read; Prometheus' own figure."""
@@ -36,7 +35,7 @@ class Watch:
 
     def __init__(
         self,
-        read: Callable[[], Samples],
+        read: Callable[[], Sequence[Sample]],
         target: str,
         senders: Sequence[Sender],
         *,
@@ -96,6 +95,6 @@ class Watch:
         for sender in self._senders:
             try:
                 self.counts.notifications += sender.send((*self._states.firing, *self._resolved), now)
-            except DeliveryError as error:
+            except TransportError as error:
                 self.counts.failed_notifications += 1
                 self._report(f"not delivered: {error}")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -246,3 +250,80 @@ def story() -> Callable[..., Story]:
 @pytest.fixture
 def line() -> type[Line]:
     return Line
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes POSTed JSON; answers with `status`. Serves `page` to GETs of /metrics."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.posts: list[tuple[str, Any]] = []
+        self.status = 200
+        self.page = ""
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}"
+
+    def alerts(self, status: str) -> list[dict[str, Any]]:
+        """Alerts of that status in all notifications so far."""
+        return [a for _, body in list(self.posts) for a in body["alerts"] if a["status"] == status]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        body = self.server.page.encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.status == 200:
+            self.server.posts.append((self.path, body))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def text_of() -> Callable[[World, float], str]:
+    """text_of(world, time): the page, in Prometheus' text format."""
+
+    def page(world: World, now: float) -> str:
+        shown = ((line, line.at(now)) for line in world)
+        return "".join(f"{selector(line)} {value!r}\n" for line, value in shown if value is not None)
+
+    return page
+
+
+def selector(line: Line) -> str:
+    labels = ",".join(f'{k}="{v}"' for k, v in line.labels.items())
+    return f"{line.name}{{{labels}}}"
+
+
+@pytest.fixture
+def clock() -> Callable[[], float]:
+    """The real time: an Alertmanager has no other."""
+    return time.time

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from heapwatch_alerts.delivery import DeliveryError
 from heapwatch_alerts.page import PageError
 from heapwatch_alerts.rules import BY_ALERT
+from heapwatch_alerts.transport import TransportError
 from heapwatch_wire.metrics import BY_NAME
 
 LABELS = {"service": "shop", "version": "1.4", "instance": "web-1-9c2"}
@@ -127,7 +127,7 @@ class Receiver:
     def send(self, alerts: Any, now: float) -> int:
         self.attempts += 1
         if self.down:
-            raise DeliveryError("receiver: connection refused")
+            raise TransportError("receiver: connection refused")
         return len(alerts)
 
 
