@@ -1,9 +1,9 @@
 import { useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
-import type { ApiError } from "./api/client";
+import { ApiError } from "./api/client";
 import { Choice } from "./parts/choice";
 import { Clock, NowProvider } from "./parts/time";
 import { TokenDialog } from "./parts/token";
-import { Refresh, Report } from "./query";
+import { Refresh, Report, type Outcome } from "./query";
 import { RANGES, rangeOf, refreshSeconds } from "./range";
 import { serviceHref, servicesHref, useRoute, useSetQuery, type Route } from "./route";
 import { LeakView } from "./views/leak";
@@ -49,28 +49,39 @@ function Trail({ route }: { route: Route }): ReactNode {
   );
 }
 
-/** The last failure to reach the collector, or undefined while all is well. */
-function useHealth(): { error: ApiError | undefined; lastGood: number | undefined; report: (error: ApiError | undefined) => void } {
-  const [error, setError] = useState<ApiError>();
-  const [lastGood, setLastGood] = useState<number>();
-  const report = useCallback((said: ApiError | undefined) => {
-    // A refusal of one document (404) is that view's matter; these concern the whole page.
-    if (said && said.status !== 0 && said.status !== 401 && said.status < 500) return;
-    setError(said);
-    if (!said) setLastGood(Date.now() / 1000);
-  }, []);
-  return { error, lastGood, report };
+interface Health {
+  /** A failure that concerns the whole page, or undefined while all is well. */
+  error: ApiError | undefined;
+  lastGood: number | undefined;
+  report: (key: string, outcome: Outcome) => void;
 }
 
-function Stale({ error, since }: { error: ApiError; since: number | undefined }): ReactNode {
+/** The refusal of one document (404) is that view's matter; the collector gone, locked or ill is everyone's. */
+function isEveryones(error: ApiError): boolean {
+  return error.status === 0 || error.status === 401 || error.status >= 500;
+}
+
+function useHealth(): Health {
+  const [errors, setErrors] = useState<ReadonlyMap<string, ApiError>>(new Map());
+  const [lastGood, setLastGood] = useState<number>();
+  const report = useCallback((key: string, outcome: Outcome) => {
+    if (outcome === "good") setLastGood(Date.now() / 1000);
+    setErrors((old) => {
+      const failed = outcome instanceof ApiError && isEveryones(outcome);
+      if (!failed && !old.has(key)) return old;
+      const renewed = new Map(old);
+      if (failed) renewed.set(key, outcome);
+      else renewed.delete(key);
+      return renewed;
+    });
+  }, []);
+  return { error: [...errors.values()][0], lastGood, report };
+}
+
+function Stale({ error, since }: { error: ApiError; since: number }): ReactNode {
   return (
     <p className="stale" role="alert">
-      <strong>{error.message}</strong> {error.mend}{" "}
-      {since !== undefined && (
-        <>
-          What you see is of <Clock time={since} />.
-        </>
-      )}
+      <strong>{error.message}</strong> {error.mend} What you see is of <Clock time={since} />.
     </p>
   );
 }
@@ -94,15 +105,17 @@ export function App(): ReactNode {
           <header className="top">
             <Trail route={route} />
             <div className="top-tools">
-              <Choice label="Time range" options={RANGES} value={range.key} onChange={(key) => setQuery("range", key)} />
+              {route.place.view !== "leak" && (
+                <Choice label="Time range" options={RANGES} value={range.key} onChange={(key) => setQuery("range", key)} />
+              )}
               <label className="switch" title={`Reads again every ${refreshSeconds(range)} s`}>
                 <input type="checkbox" checked={live} onChange={(event) => setLive(event.target.checked)} /> Live
               </label>
             </div>
           </header>
-          {error && !locked && <Stale error={error} since={lastGood} />}
-          {locked && <TokenDialog key={session} onSaved={() => { report(undefined); setSession(session + 1); }} />}
-          <View key={session} route={route} />
+          {error && !locked && lastGood !== undefined && <Stale error={error} since={lastGood} />}
+          {locked && <TokenDialog key={`token ${session}`} onSaved={() => setSession(session + 1)} />}
+          <View key={`view ${session}`} route={route} />
         </Report>
       </Refresh>
     </NowProvider>

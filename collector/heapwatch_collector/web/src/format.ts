@@ -52,8 +52,8 @@ export function count(value: number): string {
   return size >= 100 ? String(Math.round(value)) : short(value);
 }
 
-export function countRate(perSecond: number): string {
-  return Math.abs(perSecond) * 60 >= 1 ? `${count(perSecond * 60)}/min` : `${count(perSecond * 3600)}/h`;
+export function objectRate(perSecond: number): string {
+  return Math.abs(perSecond) * 60 >= 1 ? `${count(perSecond * 60)} objects/min` : `${count(perSecond * 3600)} objects/h`;
 }
 
 export function percent(share: number): string {

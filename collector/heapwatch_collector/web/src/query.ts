@@ -6,54 +6,75 @@ import { ApiError } from "./api/client";
 export interface Loaded<T> {
   data: T | undefined;
   error: ApiError | undefined;
-  /** Unix seconds of the last success. */
-  time: number | undefined;
+  /** Whether `data` still answers the previous question. */
+  pending: boolean;
+}
+
+interface State<T> {
+  key: string;
+  data: T | undefined;
+  error: ApiError | undefined;
 }
 
 /** Pause between two refreshes in seconds; null: no refresh. Provided by the shell. */
 export const Refresh = createContext<number | null>(null);
 
-/** Told of each success (undefined) and failure, so that the shell can ask for a token or say "stale". */
-export const Report = createContext<(error: ApiError | undefined) => void>(() => undefined);
+/** How a query last went; "gone" when nobody looks at it any more. */
+export type Outcome = ApiError | "good" | "gone";
+
+/** Told of each query's outcome, so that the shell can ask for a token or say that the page is stale. */
+export const Report = createContext<(key: string, outcome: Outcome) => void>(() => undefined);
 
 /**
- * Loads when `key` changes and again every refresh period. A refresh that fails keeps the old data and
- * says so; a new key starts empty.
+ * Loads when `key` changes and again every refresh period. The old data stays until there is new; a refresh
+ * that fails keeps it and says so, a new key that fails doesn't.
  */
 export function useQuery<T>(key: string, load: (signal: AbortSignal) => Promise<T>): Loaded<T> {
   const refresh = useContext(Refresh);
   const report = useContext(Report);
-  const [state, setState] = useState<Loaded<T> & { key: string }>({ key, data: undefined, error: undefined, time: undefined });
+  const [state, setState] = useState<State<T>>({ key: "", data: undefined, error: undefined });
+  const [round, setRound] = useState(0);
   const loader = useRef(load);
   loader.current = load;
 
   useEffect(() => {
     const abort = new AbortController();
-    let timer: number | undefined;
-    const once = async (): Promise<void> => {
-      try {
-        const data = await loader.current(abort.signal);
-        if (abort.signal.aborted) return;
-        setState({ key, data, error: undefined, time: Date.now() / 1000 });
-        report(undefined);
-      } catch (thrown) {
-        if (abort.signal.aborted) return;
+    const settle = (outcome: Outcome, next: (old: State<T>) => State<T>): void => {
+      if (abort.signal.aborted) return;
+      setState(next);
+      report(key, outcome);
+    };
+    loader.current(abort.signal).then(
+      (data) => settle("good", () => ({ key, data, error: undefined })),
+      (thrown: unknown) => {
         const error = thrown instanceof ApiError ? thrown : new ApiError(0, String(thrown), "Reload the page.");
-        setState((old) => (old.key === key ? { ...old, error } : { key, data: undefined, error, time: undefined }));
-        report(error);
-      }
-      if (refresh !== null) timer = window.setTimeout(whenVisible, refresh * 1000);
-    };
-    const whenVisible = (): void => {
-      if (document.hidden) document.addEventListener("visibilitychange", () => void once(), { once: true, signal: abort.signal });
-      else void once();
-    };
-    void once();
-    return () => {
-      abort.abort();
-      window.clearTimeout(timer);
-    };
-  }, [key, refresh, report]);
+        settle(error, (old) => ({ key, data: old.key === key ? old.data : undefined, error }));
+      },
+    );
+    return () => abort.abort();
+  }, [key, round, report]);
 
-  return state.key === key ? state : { data: undefined, error: undefined, time: undefined };
+  useEffect(() => () => report(key, "gone"), [key, report]);
+
+  // The state is new after each answer: the pause counts from there.
+  useEffect(() => {
+    if (refresh === null || state.key !== key) return undefined;
+    return whenLookedAt(refresh, () => setRound((old) => old + 1));
+  }, [refresh, state, key]);
+
+  return { data: state.data, error: state.error, pending: state.key !== key };
+}
+
+/** Calls `act` in `seconds`, or when the page is next looked at after that; the answer cancels it. */
+function whenLookedAt(seconds: number, act: () => void): () => void {
+  const cancel = new AbortController();
+  const due = (): void => {
+    if (document.hidden) document.addEventListener("visibilitychange", act, { once: true, signal: cancel.signal });
+    else act();
+  };
+  const timer = window.setTimeout(due, seconds * 1000);
+  return () => {
+    window.clearTimeout(timer);
+    cancel.abort();
+  };
 }

@@ -97,7 +97,7 @@ function options(width: number, theme: Theme, latest: { current: ChartProps }): 
     height,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
-    padding: [10, 8, 0, 0],
+    padding: [10, 18, 0, 0],
     axes: axes(theme, format),
     scales: {
       x: { time: true, range: (_, low, high) => { const span = latest.current.span; return span ? [span.start, span.end] : [low, high]; } },

@@ -1,7 +1,7 @@
 // The evidence as plain text, for a ticket or a chat.
 
 import type { Call, Evidence } from "../api/documents";
-import { byteRate, byteRateInterval, bytes, count, countRate, percent, utc } from "../format";
+import { byteRate, byteRateInterval, bytes, count, objectRate, percent, utc } from "../format";
 import { figures } from "./figures";
 
 const frame = (call: Call): string => `${call.function} (${call.file}:${call.line})`;
@@ -13,7 +13,7 @@ export function asText(e: Evidence): string {
     `  allocated by  ${frame(e.site)}`,
     ...(e.site.caller ? [`  called from   ${frame(e.site.caller)}`] : []),
     `  type          ${e.type || "unknown"}`,
-    `  growth        ${byteRate(growth.bytes_per_second)} (${byteRateInterval(growth.low, growth.high, growth.bytes_per_second)}), ${countRate(growth.objects_per_second)} objects`,
+    `  growth        ${byteRate(growth.bytes_per_second)} (${byteRateInterval(growth.low, growth.high, growth.bytes_per_second)}), ${objectRate(growth.objects_per_second)}`,
     `  live          ${bytes(e.live_bytes)} in ${count(e.live_objects)} objects`,
     `  instances     grows in ${e.growing} of ${e.instances}`,
     `  judged at     ${utc(e.time)}`,

@@ -23,11 +23,13 @@ export function FlamePanel({ service, version, range, leaking }: FlamePanelProps
   const [typeId, setTypeId] = useState<string>(PROFILE_TYPES[0].id);
   const [endpoint, setEndpoint] = useState("");
   const [search, setSearch] = useState("");
+  const [asTable, setAsTable] = useState(false);
   const type = PROFILE_TYPES.find((t) => t.id === typeId) ?? PROFILE_TYPES[0];
   const labels = { service_name: service, service_version: version, endpoint: endpoint || undefined };
-  const packed = useQuery(`flame ${JSON.stringify([labels, type.id, range.key])}`, (signal) =>
-    stacktraces(type, labels, spanOf(range), MOST_NODES, signal),
-  );
+  const profile = useQuery(`flame ${JSON.stringify([labels, type.id, range.key])}`, async (signal) => ({
+    type,
+    root: unpack(await stacktraces(type, labels, spanOf(range), MOST_NODES, signal)),
+  }));
   const endpoints = useQuery(`endpoints ${service} ${range.key}`, (signal) => labelValues("endpoint", service, spanOf(range), signal));
   const tools = (
     <>
@@ -46,24 +48,31 @@ export function FlamePanel({ service, version, range, leaking }: FlamePanelProps
   );
   return (
     <Panel title="Where the memory is allocated" tools={tools}>
-      <Ready of={packed} what="the flame graph">
-        {(graph) => <FlameOrNothing key={typeId} root={unpack(graph)} type={type} search={search.trim()} leaking={leaking} />}
+      <Ready of={profile} what="the flame graph">
+        {({ root, type: shown }) =>
+          root ? (
+            <Profile key={shown.id} root={root} type={shown} search={search.trim()} leaking={leaking} asTable={asTable} onTable={setAsTable} />
+          ) : (
+            <Empty>No profile in this range. The agent sends its first one within a push interval.</Empty>
+          )
+        }
       </Ready>
     </Panel>
   );
 }
 
-interface FlameOrNothingProps {
-  root: Frame | undefined;
+interface ProfileProps {
+  root: Frame;
   type: ProfileType;
   search: string;
   leaking: ReadonlySet<string>;
+  asTable: boolean;
+  onTable: (open: boolean) => void;
 }
 
-function FlameOrNothing({ root, type, search, leaking }: FlameOrNothingProps): ReactNode {
+function Profile({ root, type, search, leaking, asTable, onTable }: ProfileProps): ReactNode {
   const format = type.unit === "bytes" ? bytes : count;
-  const found = useMemo(() => (root && search ? matched(root, search) : undefined), [root, search]);
-  if (!root) return <Empty>No profile in this range. The agent sends its first one within a push interval.</Empty>;
+  const found = useMemo(() => (search ? matched(root, search) : undefined), [root, search]);
   return (
     <>
       {found !== undefined && (
@@ -72,9 +81,9 @@ function FlameOrNothing({ root, type, search, leaking }: FlameOrNothingProps): R
         </p>
       )}
       <Flame root={root} search={search} leaking={leaking} format={format} />
-      <details>
+      <details open={asTable} onToggle={(event) => onTable(event.currentTarget.open)}>
         <summary>The same as a table</summary>
-        <FunctionTable root={root} format={format} />
+        {asTable && <FunctionTable root={root} format={format} />}
       </details>
     </>
   );

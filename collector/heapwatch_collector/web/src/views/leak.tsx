@@ -5,7 +5,7 @@ import { GrowthChart } from "../charts/growth";
 import { figures, type Figure } from "../evidence/figures";
 import { HolderTree } from "../evidence/holdertree";
 import { asText } from "../evidence/text";
-import { byteRate, byteRateInterval, bytes, count, countRate, percent } from "../format";
+import { byteRate, byteRateInterval, bytes, count, objectRate, percent } from "../format";
 import { CopyButton } from "../parts/copy";
 import { ForecastText } from "../parts/forecast";
 import { Empty, Panel } from "../parts/panel";
@@ -87,7 +87,7 @@ function Summary({ evidence }: { evidence: Evidence }): ReactNode {
           <strong>{byteRate(growth.bytes_per_second)}</strong>
           <span>
             {byteRateInterval(growth.low, growth.high, growth.bytes_per_second)} with {percent(growth.confidence)} confidence;{" "}
-            {countRate(growth.objects_per_second)} objects
+            {objectRate(growth.objects_per_second)}
           </span>
         </dd>
       </div>
@@ -181,7 +181,7 @@ function Why({ evidence }: { evidence: Evidence }): ReactNode {
                 <th scope="col">Figure</th>
                 <th scope="col" className="number">Measured</th>
                 <th scope="col" className="number">Needed</th>
-                <th scope="col">Met</th>
+                <th scope="col" className="number">Met</th>
               </tr>
             </thead>
             <tbody>
@@ -200,11 +200,11 @@ function FigureRow({ row }: { row: Figure }): ReactNode {
   return (
     <tr>
       <th scope="row">
-        {row.name} <span className="muted">{row.meaning}</span>
+        {row.name} <span className="muted wide">{row.meaning}</span>
       </th>
       <td className="number">{row.value === undefined ? "–" : row.text(row.value)}</td>
       <td className="number">{row.threshold === undefined || row.needs === "" ? "–" : `${row.needs} ${row.text(row.threshold)}`}</td>
-      <td>{row.met === undefined ? "" : row.met ? "✓ yes" : "✗ no"}</td>
+      <td className="number">{row.met === undefined ? "" : row.met ? "✓ yes" : "✗ no"}</td>
     </tr>
   );
 }

@@ -55,8 +55,8 @@ export function ServiceView({ service, route }: { service: string; route: Route 
   const version = route.query.get("version") ?? undefined;
   const seen = useQuery(`seen ${service} ${range.key}`, (signal) => look(service, range, signal));
   const said = useQuery(`analyses ${service}`, (signal) => analyses(service, signal));
-  const versions = [...new Set(seen.data?.instances.map((i) => i.version) ?? [])].sort();
-  const chosen = relevant(said.data ?? [], versions, version);
+  const versions = useMemo(() => [...new Set(seen.data?.instances.map((i) => i.version) ?? [])].sort(), [seen.data]);
+  const chosen = useMemo(() => relevant(said.data ?? [], versions, version), [said.data, versions, version]);
   const leaking = useMemo(() => new Set(verdictsOf(chosen).map((v) => v.site.function)), [chosen]);
   return (
     <main>
@@ -82,8 +82,8 @@ export function ServiceView({ service, route }: { service: string; route: Route 
 function VersionChoice({ versions, version }: { versions: string[]; version: string | undefined }): ReactNode {
   const setQuery = useSetQuery();
   if (versions.length < 2 && version === undefined) return versions[0] ? <span className="muted">{versions[0]}</span> : null;
-  const named = [...new Set([...versions, ...(version === undefined ? [] : [version])])];
-  const options = [{ key: "", name: "All versions" }, ...named.map((v) => ({ key: v, name: v || "(no version)" }))];
+  const named = [...new Set([...versions, version ?? ""])].filter(Boolean);
+  const options = [{ key: "", name: "All versions" }, ...named.map((v) => ({ key: v, name: v }))];
   return <Choice label="Version" options={options} value={version ?? ""} onChange={(key) => setQuery("version", key || null)} />;
 }
 

@@ -91,7 +91,7 @@ function RssLine({ service, range }: { service: string; range: Range }): ReactNo
 function HowToAttach(): ReactNode {
   const address = window.location.origin;
   return (
-    <div className="attach">
+    <div className="panel attach">
       <p>No service has sent anything yet. Attach one in three lines:</p>
       <pre>
         <code>{`pip install heapwatch\nexport HEAPWATCH_COLLECTOR=${address} HEAPWATCH_SERVICE=shop\nheapwatch run -- gunicorn yourapp:app`}</code>
