@@ -6,9 +6,10 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from heapwatch_wire.evidence import Call, Evidence, Forecast, Holder, Site
+
 from heapwatch.cli.table import WIDTH, cut_left, table
 from heapwatch.cli.units import count, duration, moment, share, size
-from heapwatch_wire.evidence import Call, Evidence, Forecast, Holder, Site
 
 _LABEL = 12
 _ROOTS = {
@@ -61,6 +62,20 @@ def evidence_table(documents: Sequence[Evidence]) -> str:
         for number, document in enumerate(ordered, 1)
     ]
     return table(header, rows)
+
+
+def holders_text(site: Site, type: str, holders: Sequence[Holder], reasons: Sequence[str]) -> str:
+    """What holds the objects of `site`."""
+    found = list(_holders(holders)) or [
+        "no object of this site was found alive; its blocks may not be objects"
+    ]
+    sections = [
+        f"{place(site)}\n",
+        _entry("type", [type or "unknown: the blocks are not Python objects"]),
+        _entry("held by", found),
+        _entry("evidence", [f"- {reason}" for reason in reasons]),
+    ]
+    return "\n".join(section for section in sections if section)
 
 
 def place(site: Site | Call, width: int = WIDTH) -> str:

@@ -1,0 +1,5 @@
+"""The `heapwatch` command."""
+
+from heapwatch.cli.parser import main
+
+__all__ = ["main"]

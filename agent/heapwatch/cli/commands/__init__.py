@@ -1,0 +1,1 @@
+"""One module per command of the agent: `HELP`, `configure(parser)`, `run(args)`."""

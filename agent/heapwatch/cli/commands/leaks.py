@@ -1,0 +1,83 @@
+"""`heapwatch leaks PID`: what grows, with the evidence."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from heapwatch_wire.evidence import Evidence, from_json, to_json
+
+from heapwatch.cli.options import add_common, add_pid, client, print_json
+from heapwatch.cli.render import evidence_table, evidence_text
+from heapwatch.cli.units import duration, size
+
+HELP = "show which allocation sites grow, what holds their objects, and why we believe it"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_pid(parser)
+    parser.add_argument("--brief", action="store_true", help="print the table only")
+    add_common(parser, "  heapwatch leaks 4711\n  heapwatch leaks 4711 --json | jq '.documents[0].site'\n")
+
+
+def run(args: argparse.Namespace) -> int:
+    asking = client(args)
+    answers = [asking.call(pid, "leaks") for pid in asking.family(args.pid)]
+    documents = combine([[from_json(Evidence, d) for d in answer["documents"]] for answer in answers])
+    if args.json:
+        print_json({"documents": [to_json(d) for d in documents]})
+    elif not documents:
+        print(_nothing(answers))
+    else:
+        print(evidence_table(documents))
+        for document in documents if not args.brief else ():
+            print("\n" + evidence_text(document))
+    return 0
+
+
+def combine(processes: Sequence[Sequence[Evidence]]) -> list[Evidence]:
+    """One document per site from those of several processes, the fastest growth first."""
+    sites: dict[str, list[Evidence]] = defaultdict(list)
+    for documents in processes:
+        for document in documents:
+            sites[document.site.id].append(document)
+    merged = [_merge(group, len(processes)) for group in sites.values()]
+    return sorted(merged, key=lambda d: -d.growth.bytes_per_second)
+
+
+def _merge(group: Sequence[Evidence], processes: int) -> Evidence:
+    """The document with the surest verdict, growth and live memory added up."""
+    best = max(group, key=lambda d: (d.verdict == "leak", bool(d.holders), d.growth.bytes_per_second))
+    rate = sum(d.growth.bytes_per_second for d in group)
+    margin = math.hypot(*(d.growth.high - d.growth.bytes_per_second for d in group))
+    growth = replace(
+        best.growth,
+        bytes_per_second=rate,
+        low=rate - margin,
+        high=rate + margin,
+        objects_per_second=sum(d.growth.objects_per_second for d in group),
+    )
+    return replace(
+        best,
+        growth=growth,
+        live_bytes=sum(d.live_bytes for d in group),
+        live_objects=sum(d.live_objects for d in group),
+        instances=processes,
+        growing=len(group),
+    )
+
+
+def _nothing(answers: Sequence[Mapping[str, Any]]) -> str:
+    youngest = min(a["uptime"] for a in answers)
+    lines = [f"Nothing grows in {len(answers)} process{'es' if len(answers) > 1 else ''}:"]
+    lines += [
+        f"  {a['pid']}: live heap {size(a['live_bytes'])}, rss {size(a['rss'])}, up {duration(a['uptime'])}"
+        for a in answers
+    ]
+    if youngest < 180:
+        lines.append("A steady leak shows after two to three minutes of load: look again then.")
+    return "\n".join(lines)

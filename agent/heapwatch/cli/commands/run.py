@@ -1,0 +1,94 @@
+"""`heapwatch run -- COMMAND`: a program with the agent in it, its code unchanged."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from heapwatch_wire.config import Setting, parse, variable
+from heapwatch_wire.settings import AgentSettings
+
+from heapwatch.cli.options import Failure
+
+HELP = "run a program with the agent in each Python process of it"
+
+BOOTSTRAP = Path(__file__).resolve().parents[2] / "bootstrap"
+# A command line is seen by every user of the machine; "enabled" is what the command is for.
+_NOT_OPTIONS = {"enabled", "token"}
+
+EXAMPLES = """\
+examples:
+  heapwatch run -- gunicorn -w 4 shop:app
+  heapwatch run --service shop --collector http://127.0.0.1:4040 -- gunicorn -w 4 shop:app
+  heapwatch run -- python worker.py
+
+The program takes the place of this command: same process id, signals and exit code. A token for the
+collector is given in the environment: HEAPWATCH_TOKEN. Exit code 127 when there is no such program, 126
+when it can't be run, else the program's own.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    for name, row in _options():
+        flag = "--" + name.replace("_", "-")
+        default = f" (default: {row.default})" if row.default != "" else ""
+        if isinstance(row.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=row.help)
+        else:
+            parser.add_argument(
+                flag, default=None, metavar=_metavar(row), help=(row.help + default).replace("%", "%%")
+            )
+    parser.add_argument("program", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run")
+    parser.usage = "heapwatch run [--service NAME] [--collector ADDRESS] [options] -- COMMAND ..."
+    parser.epilog = EXAMPLES
+
+
+def run(args: argparse.Namespace) -> int:
+    program = args.program[1:] if args.program[:1] == ["--"] else args.program
+    if not program:
+        raise Failure("no program to run", "write it after --: heapwatch run -- gunicorn app:app")
+    environ = environment(vars(args), os.environ)
+    try:
+        os.execvpe(program[0], program, environ)
+    except FileNotFoundError:
+        return _refuse(f"{program[0]}: no such program; is its virtual environment active?", 127)
+    except OSError as error:
+        return _refuse(f"{program[0]}: {error.strerror}", 126)
+
+
+def environment(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with the agent's settings from `options` and the folder that starts it on Python's path.
+
+    ConfigError for an option that can't be used.
+    """
+    rows = {f.name: f for f in fields(AgentSettings)}
+    result = dict(environ)
+    for name, _ in _options():
+        value = options.get(name)
+        if value is not None:
+            parse(rows[name], value, "--" + name.replace("_", "-"))
+            result[variable(name)] = ("off", "on")[value] if isinstance(value, bool) else value
+    result[variable("enabled")] = "on"
+    path = [str(BOOTSTRAP), *filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))]
+    result["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
+    return result
+
+
+def _options() -> Iterator[tuple[str, Setting]]:
+    for field in fields(AgentSettings):
+        if field.name not in _NOT_OPTIONS:
+            yield field.name, field.metadata["setting"]
+
+
+def _metavar(row: Setting) -> str:
+    return {"bytes": "SIZE", "seconds": "TIME", "ratio": "RATIO", "count": "N"}.get(row.unit, "TEXT")
+
+
+def _refuse(text: str, code: int) -> int:
+    print(f"heapwatch: {text}", file=sys.stderr)
+    return code

@@ -1,0 +1,32 @@
+"""`heapwatch version`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import platform
+from importlib import metadata
+
+from heapwatch.cli.options import print_json
+
+HELP = "show the versions of Heapwatch and Python, and whether the sampler is built"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.epilog = "examples:\n  heapwatch version"
+
+
+def run(args: argparse.Namespace) -> int:
+    sampler = importlib.util.find_spec("heapwatch._sampler")
+    built = sampler is not None and sampler.has_location
+    try:
+        version = metadata.version("heapwatch")
+    except metadata.PackageNotFoundError:
+        version = "not installed (run from its source tree)"
+    if args.json:
+        print_json({"heapwatch": version, "python": platform.python_version(), "sampler": built})
+    else:
+        state = "built" if built else "not built"
+        print(f"heapwatch {version}, Python {platform.python_version()}, sampler {state}")
+    return 0
