@@ -29,6 +29,7 @@ class Stats(TypedDict):
     dropped_table_full: int
     dropped_displaced: int
     dropped_stacks: int
+    dropped_rows: int
     thinned: int
     interval_doublings: int
     own_bytes: int

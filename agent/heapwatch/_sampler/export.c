@@ -31,23 +31,22 @@ struct snapshot {
 
 static bool gil_take_snapshot(struct snapshot *snapshot, uint64_t since)
 {
-    snapshot->bytes = sizeof(struct row) * live.rows.used;
+    snapshot->bytes = sizeof(struct row) * rows.pool.used;
     snapshot->rows = hook_map(snapshot->bytes);
     if (!snapshot->rows) {
         PyErr_NoMemory();
         return false;
     }
-    uint32_t used = live.rows.used;
+    uint32_t used = rows.pool.used;
     bool taken = hook_lock();
     snapshot->count = 0;
-    snapshot->clock = live.clock;
+    snapshot->clock = rows.clock;
     for (uint32_t i = 1; i < used; i++) {
-        struct row *row = hook_pool_at(&live.rows, i);
-        if (row->stack && row->changed > since) {
-            snapshot->rows[snapshot->count] = *row;
-            snapshot->rows[snapshot->count].alloc_objects = hook_row_allocated(row, row->alloc_objects);
-            snapshot->rows[snapshot->count++].alloc_bytes = hook_row_allocated(row, row->alloc_bytes);
-        }
+        const struct row *row = hook_row_at(i);
+        if (!row->stack || row->changed <= since)
+            continue;
+        snapshot->rows[snapshot->count] = *row;
+        hook_row_since_fork(&snapshot->rows[snapshot->count++]);
     }
     hook_unlock(taken);
     return true;
@@ -66,78 +65,58 @@ static PyObject *gil_row(const struct row *row)
 
 static PyObject *gil_rows(const struct snapshot *snapshot)
 {
-    PyObject *rows = PyList_New(snapshot->count);
-    for (uint32_t i = 0; rows && i < snapshot->count; i++) {
+    PyObject *list = PyList_New(snapshot->count);
+    for (uint32_t i = 0; list && i < snapshot->count; i++) {
         PyObject *row = gil_row(&snapshot->rows[i]);
         if (!row)
-            Py_CLEAR(rows);
+            Py_CLEAR(list);
         else
-            PyList_SET_ITEM(rows, i, row);
+            PyList_SET_ITEM(list, i, row);
     }
-    return rows;
+    return list;
 }
 
 /* --- tidying -------------------------------------------------------------------------------------------- */
 
-static uint8_t stack_in_use[STACK_LIMIT + 1], thread_in_use[THREAD_LIMIT];
+static uint8_t stack_in_use[STACK_LIMIT + 1];
 
-/* In use: has live samples, or allocated something that the export just made didn't show yet. */
-static void gil_mark_in_use(uint64_t shown)
+static void gil_give_up(uint64_t shown)
 {
     memset(stack_in_use, 0, sizeof stack_in_use);
-    for (uint32_t i = 1; i < live.rows.used; i++) {
-        const struct row *row = hook_pool_at(&live.rows, i);
-        if (row->stack && (row->samples || row->changed > shown))
-            stack_in_use[row->stack] = 1;
-    }
     stack_in_use[STACK_NONE] = stack_in_use[STACK_OVERFLOW] = 1;
-}
-
-static void gil_give_up_stacks(void)
-{
+    bool taken = hook_lock();
+    hook_rows_give_up(shown);
+    for (uint32_t i = 1; i < rows.pool.used; i++)
+        stack_in_use[hook_row_at(i)->stack] = 1;
+    hook_unlock(taken);
     for (uint32_t i = 1; i < stacks.stacks.used; i++)
         if (hook_stack_at(i)->used && !stack_in_use[i])
             hook_stack_give_up(i);
 }
 
-static void gil_recycle_threads(void)
+static bool gil_crowded(void)
 {
-    memset(thread_in_use, 0, sizeof thread_in_use);
-    for (uint32_t i = 1; i < live.rows.used; i++) {
-        const struct row *row = hook_pool_at(&live.rows, i);
-        if (row->stack)
-            thread_in_use[row->thread] = 1;
-    }
-    gil_threads_recycle(thread_in_use);
-}
-
-static void gil_tidy(uint64_t shown)
-{
-    if (hook_stacks_crowded() || hook_rows_crowded()) {
-        bool taken = hook_lock();
-        gil_mark_in_use(shown);
-        hook_rows_give_up(stack_in_use);
-        hook_unlock(taken);
-        gil_give_up_stacks();
-    }
-    gil_recycle_threads();
-    gil_stacks_drop();
+    return hook_stacks_crowded() || hook_rows_crowded();
 }
 
 PyObject *gil_export(uint64_t since)
 {
     struct snapshot snapshot;
-    if (gil_threads_name() < 0 || !gil_take_snapshot(&snapshot, since))
+    if (gil_threads_name() < 0)
+        return NULL;
+    gil_threads_fold(gil_crowded());
+    if (!gil_take_snapshot(&snapshot, since))
         return NULL;
     exports_under_way++;
-    PyObject *rows = gil_rows(&snapshot);
-    if (rows && gil_stacks_release_codes() < 0)
-        Py_CLEAR(rows);
+    PyObject *list = gil_rows(&snapshot);
+    if (list && gil_stacks_release_codes() < 0)
+        Py_CLEAR(list);
     exports_under_way--;
     munmap(snapshot.rows, snapshot.bytes);
-    if (!exports_under_way)
-        gil_tidy(rows ? snapshot.clock : 0);
-    return rows;
+    if (list && !exports_under_way && gil_crowded())
+        gil_give_up(snapshot.clock);
+    gil_stacks_drop();
+    return list;
 }
 
 /* --- single samples ---------------------------------------------------------------------------------------- */
@@ -152,7 +131,7 @@ bool gil_copy_samples(uint64_t stack_id, uint32_t limit, struct sample_copies *c
     bool taken = hook_lock();
     for (uint32_t i = 1; stack && i < live.samples.used; i++) {
         const struct sample *sample = hook_pool_at(&live.samples, i);
-        if (!sample->address || !sample->row || ((struct row *)hook_pool_at(&live.rows, sample->row))->stack != stack)
+        if (!sample->address || !sample->row || hook_row_at(sample->row)->stack != stack)
             continue;
         double place = found < limit ? found : hook_random_unit(&live.random) * (found + 1.0);
         if (place < limit)
@@ -171,9 +150,8 @@ void gil_free_copies(struct sample_copies *copies)
 
 static PyObject *gil_sample(const struct sample *sample)
 {
-    const struct row *row = hook_pool_at(&live.rows, sample->row);
     return Py_BuildValue("KKdI", (unsigned long long)sample->address, (unsigned long long)sample->size,
-                         hooks.started + sample->birth / 16.0, row->label);
+                         hooks.started + sample->birth / 16.0, hook_row_at(sample->row)->label);
 }
 
 PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit)
@@ -199,7 +177,7 @@ PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit)
 
 static size_t gil_own_bytes(void)
 {
-    return hook_counted_bytes() + hook_pool_bytes(&live.samples) + hook_pool_bytes(&live.rows) + hook_stacks_bytes();
+    return hook_counted_bytes() + hook_pool_bytes(&live.samples) + hook_pool_bytes(&rows.pool) + hook_stacks_bytes();
 }
 
 static struct live gil_copy_live(void)
@@ -215,12 +193,13 @@ PyObject *gil_stats(void)
     bool intact = gil_install_check();
     struct live now = gil_copy_live();
     return Py_BuildValue(
-        "{sisIsIsKsIsIsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "interval", now.interval,
+        "{sisIsIsKsIsIsKsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "interval", now.interval,
         "max_depth", hooks.max_depth, "samples", now.drawn, "live_samples", now.count, "pre_fork_samples", now.inherited,
         "dropped_table_full", now.full, "dropped_displaced", now.displaced, "dropped_stacks", stacks.refused,
+        "dropped_rows", rows.refused,
         "thinned", now.thinned, "interval_doublings", now.doublings, "own_bytes",
         (unsigned long long)gil_own_bytes(), "padding_bytes", hooks.pad ? now.padding : (uint64_t)0, "hooks_intact", (int)intact,
         "watches_frees", (int)install.watches_frees, "rewraps", install.rewraps, "incomplete_since",
         install.incomplete_since, "allocated_bytes", now.alloc_bytes, "allocations", now.alloc_objects, "live_bytes",
-        now.live_bytes, "live_objects", now.live_objects, "started", hooks.started, "clock", now.clock);
+        now.live_bytes, "live_objects", now.live_objects, "started", hooks.started, "clock", rows.clock);
 }

@@ -137,7 +137,7 @@ bool gil_install(void)
 {
     if (install.done)
         return true;
-    if (!hook_live_open() || !hook_stacks_open() || !hook_threads_open())
+    if (!hook_live_open() || !hook_rows_open() || !hook_stacks_open() || !hook_threads_open())
         return false;
     hook_main_interpreter = PyInterpreterState_Main();
     hooks.started = gil_now();

@@ -1,7 +1,7 @@
-/* The live table: which sampled blocks are alive, and the totals of each row they belong to.
+/* The live table: which sampled blocks are alive.
  *
  * Samples sit densely in a pool, so that few of them touch few pages; chains run from an array of heads that
- * is kept at least eight times as long as the number of samples. The heads are the filter in front of the
+ * is kept at least four times as long as the number of samples. The heads are the filter in front of the
  * table: an ordinary free reads one word and goes on.
  *
  * Thread rule: under the table lock; no call to an allocator or to Python.
@@ -9,26 +9,16 @@
 #include "live.h"
 
 #include "estimate.h"
-#include "stacks.h"
-
-#include <string.h>
 
 #define HEADS_FIRST 13 /* log2: 32 KiB */
-#define HEADS_LAST 21  /* log2: 8 MiB */
-#define ROW_HEADS_ORDER 14
+#define HEADS_LAST 21  /* log2: 8 MiB, eight heads for each sample of a full table */
 
 struct live live;
 _Atomic uintptr_t live_heads;
-static uint32_t *row_heads;
 
 static struct sample *sample_at(uint32_t index)
 {
     return hook_pool_at(&live.samples, index);
-}
-
-static struct row *row_at(uint32_t index)
-{
-    return hook_pool_at(&live.rows, index);
 }
 
 static uint32_t *head_of(uintptr_t address)
@@ -66,20 +56,13 @@ static bool heads_grow(unsigned order)
 static void heads_keep_sparse(void)
 {
     unsigned order = atomic_load_explicit(&live_heads, memory_order_relaxed) & 63;
-    if (unlikely(live.count >> (order - 3)) && order < HEADS_LAST)
+    if (unlikely(live.count >> (order - 2)) && order < HEADS_LAST)
         heads_grow(order + 2); /* refused: chains get longer, nothing is lost */
 }
 
 bool hook_live_open(void)
 {
-    if (live_heads)
-        return true;
-    row_heads = hook_map(sizeof(uint32_t) << ROW_HEADS_ORDER);
-    if (!row_heads || !hook_pool_open(&live.samples, sizeof(struct sample), LIVE_LIMIT) ||
-        !hook_pool_open(&live.rows, sizeof(struct row), ROW_LIMIT) || !heads_grow(HEADS_FIRST))
-        return false;
-    hook_count_bytes(sizeof(uint32_t) << ROW_HEADS_ORDER);
-    return hook_row_find(STACK_NONE, 0, 0) == 1;
+    return live_heads || (hook_pool_open(&live.samples, sizeof(struct sample), LIVE_LIMIT) && heads_grow(HEADS_FIRST));
 }
 
 /* A row's totals return to exactly zero with its last sample, so rounding never piles up. */
@@ -87,9 +70,9 @@ static void row_add(const struct sample *sample, int sign)
 {
     if (!sample->row)
         return; /* a probe of install.c */
-    struct row *row = row_at(sample->row);
+    struct row *row = hook_row_at(sample->row);
     struct weight weight = hook_weight(sample->size, sample->interval);
-    row->changed = ++live.clock;
+    row->changed = ++rows.clock;
     row->samples += (uint32_t)sign;
     row->live_objects = row->samples ? row->live_objects + sign * weight.objects : 0;
     row->live_bytes = row->samples ? row->live_bytes + sign * weight.bytes : 0;
@@ -167,12 +150,9 @@ static void thin(void)
 
 void hook_live_insert(const struct sample *sample)
 {
-    struct row *row = row_at(sample->row);
+    struct row *row = hook_row_at(sample->row);
     struct weight weight = hook_weight(sample->size, sample->interval);
-    if (row->generation != live.generation) {
-        row->generation = live.generation;
-        row->alloc_objects = row->alloc_bytes = 0;
-    }
+    hook_row_since_fork(row);
     row->alloc_objects += weight.objects;
     row->alloc_bytes += weight.bytes;
     live.alloc_objects += weight.objects;
@@ -219,50 +199,11 @@ void hook_live_forked(void)
     hook_random_seed(&live.random, 0);
 }
 
-double hook_row_allocated(const struct row *row, double total)
+void hook_live_move(const uint32_t *row_moved)
 {
-    return row->generation == live.generation ? total : 0;
-}
-
-static uint32_t *row_head(const struct row *row)
-{
-    uint64_t key = (uint64_t)row->stack << 32 ^ (uint64_t)row->label << 16 ^ row->thread;
-    return row_heads + (key * 0x9e3779b97f4a7c15u >> (64 - ROW_HEADS_ORDER));
-}
-
-bool hook_rows_crowded(void)
-{
-    return !live.rows.free && live.rows.used > ROW_LIMIT - ROW_LIMIT / 4;
-}
-
-void hook_rows_give_up(const uint8_t *stack_in_use)
-{
-    for (uint32_t i = 2; i < live.rows.used; i++) {
-        struct row *row = row_at(i);
-        if (!row->stack || stack_in_use[row->stack])
-            continue;
-        uint32_t *link = row_head(row);
-        while (*link != i)
-            link = &row_at(*link)->next;
-        *link = row->next;
-        row->stack = 0;
-        hook_pool_return(&live.rows, i);
+    for (uint32_t i = 1; i < live.samples.used; i++) {
+        struct sample *sample = sample_at(i);
+        if (sample->address && row_moved[sample->row])
+            sample->row = row_moved[sample->row];
     }
-}
-
-uint32_t hook_row_find(uint32_t stack, uint32_t label, uint32_t thread)
-{
-    struct row key = {.stack = stack, .label = label, .thread = thread, .generation = live.generation};
-    uint32_t *head = row_head(&key);
-    for (uint32_t i = *head; i; i = row_at(i)->next) {
-        const struct row *row = row_at(i);
-        if (row->stack == stack && row->label == label && row->thread == thread)
-            return i;
-    }
-    uint32_t index = hook_pool_take(&live.rows);
-    if (!index)
-        return 1;
-    key.next = *head;
-    *row_at(index) = key;
-    return *head = index;
 }

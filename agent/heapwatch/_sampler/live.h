@@ -1,4 +1,4 @@
-/* The live table: which sampled blocks are alive, and the totals of each row they belong to.
+/* The live table: which sampled blocks are alive.
  *
  * Thread rule: everything here but hook_live_maybe() runs under the table lock.
  */
@@ -7,12 +7,14 @@
 
 #include "memory.h"
 #include "random.h"
+#include "rows.h"
 
 #include <stdatomic.h>
 
 #define RAW_BACKED 513         /* bytes from which pymalloc passes a request on to the RAW domain */
-#define LIVE_LIMIT (1u << 18)   /* samples; at most 8 MiB of records and 11 MiB of heads */
-#define ROW_LIMIT (1u << 16)    /* rows of 72 bytes; at most 4.5 MiB */
+#ifndef LIVE_LIMIT
+#define LIVE_LIMIT (1u << 18)  /* samples; at most 8 MiB of records and 11 MiB of heads */
+#endif
 #define INTERVAL_LIMIT (1u << 30)
 
 enum domain { DOMAIN_OBJ, DOMAIN_MEM, DOMAIN_COUNT };
@@ -26,23 +28,12 @@ struct sample {
     uint32_t birth;                                   /* sixteenths of a second since the start */
 };
 
-/* Totals of one (stack, label, thread). Row 1 takes what has no Python stack or found its table full. */
-struct row {
-    uint32_t next; /* of the same hash; must be first: a pool's free list runs through it */
-    uint32_t stack, label, thread;
-    uint32_t samples; /* live ones */
-    uint32_t generation;
-    uint64_t changed; /* value of live.clock when the row changed last */
-    double live_objects, live_bytes, alloc_objects, alloc_bytes;
-};
-
 struct live {
-    struct pool samples, rows;
+    struct pool samples;
     struct generator random;
     uint32_t count, inherited; /* live samples; those of them older than the last fork */
     uint32_t generation;
     uint32_t interval;         /* of the next draw */
-    uint64_t clock;            /* one step for each change of a row */
     uint64_t drawn, thinned, doublings;
     uint64_t full, displaced;  /* samples lost: no room at the largest interval; their frees went past us */
     uint64_t padding;          /* bytes by which small live samples would be padded to RAW_BACKED */
@@ -77,9 +68,5 @@ bool hook_live_remove(void *address, struct sample *removed);     /* false: not 
 void hook_live_restore(const struct sample *removed);             /* undo a removal: live, not allocated again */
 void hook_live_flush(void);                                       /* every live sample is lost, and counted so */
 void hook_live_forked(void);                                      /* in the child */
-uint32_t hook_row_find(uint32_t stack, uint32_t label, uint32_t thread); /* never 0 */
-bool hook_rows_crowded(void);
-void hook_rows_give_up(const uint8_t *stack_in_use);              /* rows of stacks that nobody needs */
-double hook_row_allocated(const struct row *row, double total);   /* 0 for a row that is older than the fork */
-
+void hook_live_move(const uint32_t *row_moved);                   /* to row_moved[row], where that isn't 0 */
 #endif

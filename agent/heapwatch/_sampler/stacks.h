@@ -9,7 +9,9 @@
 
 #include "memory.h"
 
+#ifndef STACK_LIMIT
 #define STACK_LIMIT (1u << 15)
+#endif
 #define FRAME_LIMIT (1u << 17)
 #define CODE_LIMIT (1u << 16)
 #define LINK_LIMIT (1u << 21) /* frame numbers of all stacks together, 8 MiB */

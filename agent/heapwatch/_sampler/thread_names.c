@@ -1,15 +1,18 @@
 /* The names of threads, read from Python's threading module.
  *
  * A name is a Python object, so it is read at exports, by the thread's identifier, while the thread lives. A
- * thread that came and went between two exports is "(ended thread)".
+ * thread that came and went between two exports, or that the threading module doesn't know, is one of the
+ * "(other threads)". An ended thread that had a name keeps it as long as there is room.
  *
  * Thread rule: gil_ functions need the GIL and never run inside a hook.
  */
 #include "thread_names.h"
 
+#include "lock.h"
+#include "rows.h"
 #include "threads.h"
 
-static PyObject *other_name, *ended_name;
+static PyObject *other_name;
 
 static PyObject *gil_name_of(PyObject *active, uintptr_t identifier)
 {
@@ -34,6 +37,7 @@ static void gil_rename_thread(struct thread *thread, PyObject *active)
         Py_DECREF(name); /* its identifier may belong to another thread by now */
         return;
     }
+    PyUnicode_InternInPlace(&name); /* so that equal names are the same object */
     PyObject *old = thread->name;
     thread->name = name;
     Py_XDECREF(old);
@@ -42,8 +46,6 @@ static void gil_rename_thread(struct thread *thread, PyObject *active)
 int gil_threads_name(void)
 {
     if (!other_name && !(other_name = PyUnicode_InternFromString("(other threads)")))
-        return -1;
-    if (!ended_name && !(ended_name = PyUnicode_InternFromString("(ended thread)")))
         return -1;
     PyObject *module = PyImport_ImportModule("threading");
     PyObject *active = module ? PyObject_GetAttrString(module, "_active") : NULL;
@@ -59,19 +61,40 @@ int gil_threads_name(void)
 
 PyObject *gil_thread_name(uint32_t number)
 {
-    if (number == THREAD_OTHER)
-        return Py_NewRef(other_name);
-    return Py_NewRef(threads.all[number].name ? threads.all[number].name : ended_name);
+    return Py_NewRef(threads.all[number].name ? threads.all[number].name : other_name);
 }
 
-void gil_threads_recycle(const uint8_t *in_use)
+static struct thread_fold gil_fold_of(uint32_t number, bool crowded)
 {
+    const struct thread *thread = &threads.all[number];
+    if (!thread->used)
+        return (struct thread_fold){number, true};
+    if (!thread->name)
+        return (struct thread_fold){THREAD_OTHER, true};
+    if (thread->ended && crowded) /* under its own name its allocations were shown, so they end here */
+        return (struct thread_fold){THREAD_OTHER, false};
+    for (uint32_t i = 1; i < number; i++)
+        if (threads.all[i].used && threads.all[i].name == thread->name && !(threads.all[i].ended && crowded))
+            return (struct thread_fold){i, true};
+    return (struct thread_fold){number, true};
+}
+
+void gil_threads_fold(bool crowded)
+{
+    static struct thread_fold folds[THREAD_LIMIT];
+    bool any = false;
+    crowded |= threads.used > THREAD_LIMIT / 4;
     for (uint32_t i = 1; i < threads.used; i++) {
-        PyObject *name = threads.all[i].name;
-        if (!threads.all[i].used || !threads.all[i].ended || in_use[i])
-            continue;
-        threads.all[i].used = false;
-        threads.all[i].name = NULL;
-        Py_XDECREF(name);
+        folds[i] = gil_fold_of(i, crowded);
+        any |= folds[i].to != i;
     }
+    folds[THREAD_OTHER].to = THREAD_OTHER;
+    if (!any)
+        return;
+    bool taken = hook_lock();
+    hook_rows_fold(folds);
+    hook_unlock(taken);
+    for (uint32_t i = 1; i < threads.used; i++)
+        if (folds[i].to != i && threads.all[i].ended)
+            Py_XDECREF(hook_thread_give_up(i)); /* a string: its end runs no other code */
 }

@@ -32,21 +32,29 @@ bool hook_threads_open(void)
     return opened;
 }
 
-static uint32_t free_number(void)
+static uint32_t take_number(void)
 {
-    if (threads.used < THREAD_LIMIT)
-        return threads.used++;
-    for (uint32_t i = 1; i < THREAD_LIMIT; i++)
-        if (!threads.all[i].used)
-            return i;
-    return THREAD_OTHER;
+    uint32_t number = threads.free;
+    if (number)
+        threads.free = (uint32_t)threads.all[number].identifier;
+    else if (threads.used < THREAD_LIMIT)
+        number = threads.used++;
+    return number; /* none left: THREAD_OTHER */
+}
+
+PyObject *hook_thread_give_up(uint32_t number)
+{
+    PyObject *name = threads.all[number].name;
+    threads.all[number] = (struct thread){.identifier = threads.free};
+    threads.free = number;
+    return name;
 }
 
 uint32_t hook_thread_number(void)
 {
     if (likely(own_number))
         return own_number;
-    uint32_t number = free_number();
+    uint32_t number = take_number();
     if (!number)
         return THREAD_OTHER;
     threads.all[number].identifier = (uintptr_t)pthread_self();

@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 #define THREAD_LIMIT 4096
-#define THREAD_OTHER 0 /* the thread table was full, or the thread isn't Python's */
+#define THREAD_OTHER 0 /* all threads that have no name: ended too soon, or not known to Python */
 
 struct thread {
-    uintptr_t identifier;
+    uintptr_t identifier; /* of a free number: the next free one */
     PyObject *name;    /* NULL until an export saw the thread alive */
     bool used;
     atomic_bool ended; /* the one field that is written without the GIL */
@@ -23,7 +23,8 @@ struct thread {
 
 struct threads {
     struct thread all[THREAD_LIMIT];
-    uint32_t used;
+    uint32_t used; /* numbers ever given */
+    uint32_t free; /* first of those given back; 0: none */
 };
 extern struct threads threads;
 
@@ -31,6 +32,7 @@ bool hook_threads_open(void);
 uint32_t hook_thread_number(void);       /* of the current thread, which holds the GIL */
 uint32_t hook_label(void);
 uint32_t hook_set_label(uint32_t label); /* returns the previous one */
+PyObject *hook_thread_give_up(uint32_t thread); /* returns the name, to be dropped */
 void hook_threads_forked(void);          /* in the child: only the current thread lives on */
 
 #endif
