@@ -59,8 +59,8 @@ class Collector:
         span = {"start": time - window, "end": time}
         with _expecting(base):
             instances = self._get(f"{base}/instances", span)["instances"]
-            step = 0.0 if window <= RAW_WINDOW else window / POINTS
-            metrics = self._get(f"{base}/metrics", {**span, "name": METRICS, "step": step})["series"]
+            query = {**span, "name": METRICS, "step": _step(window)}
+            metrics = self._get(f"{base}/metrics", query)["series"]
             return [
                 self._observe_version(base, version, time, window, instances, metrics)
                 for version in sorted({str(i["version"] or "") for i in instances})
@@ -78,7 +78,9 @@ class Collector:
         ids = {str(i["id"]) for i in ours}
         rows = [m for m in metrics if str(m["instance"]) in ids and m["points"]]
         series = tuple(_series(m) for m in rows if "buckets" not in m)
-        query = {"version": version, "start": time - window, "end": time, "limit": SITES}
+        # Sites are ranked by growth between the halves of the range: it begins where there is something.
+        start = max(time - window, min(float(i["first_seen"]) for i in ours))
+        query = {"version": version, "start": start, "end": time, "limit": SITES, "step": _step(window)}
         sites = self._get(f"{base}/sites", query)
         documents = self._get(f"{base}/evidence", {"version": version})["documents"]
         return Observations(
@@ -131,6 +133,11 @@ def _expecting(path: str) -> Iterator[None]:
         raise CollectorError(
             f"{path}: unexpected answer ({what:.200}); use the same version of collector and analyzer"
         ) from error
+
+
+def _step(window: float) -> float:
+    """Seconds per point: every push of a short window (0), POINTS points of a long one."""
+    return 0.0 if window <= RAW_WINDOW else window / POINTS
 
 
 def _refusal(path: str, status: int, body: bytes) -> str:

@@ -177,7 +177,7 @@ def _spans(count: int) -> list[int]:
 
 
 def _fit(times: FloatArray, floors: FloatArray, peaks: FloatArray) -> Trend:
-    slope = float(stats.theilslopes(floors, times)[0])
+    slope = _median_slope(times, floors)
     line = slope * (times - times[-1])
     level = float(np.median(floors - line))
     height = max(0.0, float(np.quantile(peaks - line - level, 0.95)))
@@ -185,6 +185,12 @@ def _fit(times: FloatArray, floors: FloatArray, peaks: FloatArray) -> Trend:
     variance, freedom = _long_run_variance(floors - line, span)
     error = float(np.sqrt(variance / span))
     return Trend(slope, error, freedom, level, height, variance, span)
+
+
+def _median_slope(times: FloatArray, values: FloatArray) -> float:
+    """Median of the slopes between all pairs (Theil 1950, Sen 1968)."""
+    older, newer = np.triu_indices(len(times), 1)
+    return float(np.median((values[newer] - values[older]) / (times[newer] - times[older])))
 
 
 def _long_run_variance(residuals: FloatArray, span: float) -> tuple[float, int]:

@@ -44,7 +44,9 @@ class Loop:
         while not self._stopped.is_set():
             begun = time.monotonic()
             self.look()
-            self._stopped.wait(max(0.0, begun + interval - time.monotonic()))
+            spent = time.monotonic() - begun
+            # However slow looks are, they never take more than half the time.
+            self._stopped.wait(max(interval - spent, spent))
 
     def stop(self) -> None:
         """End `forever` after the current look."""

@@ -84,7 +84,8 @@ def _sequence(evidence: Evidence) -> Recommendation | None:
     name = container(holder)
     text = (
         f"{name} only ever gains what {_line(evidence)} adds. Give it a bound "
-        f"(collections.deque(maxlen=1000) keeps the newest), or take items out where they are done with: {_teardown(evidence)}."
+        f"(collections.deque(maxlen=1000) keeps the newest), or take items out where they are done with: "
+        f"{_teardown(evidence)}."
     )
     return _answer(evidence, f"Bound {name} or remove from it", text)
 
@@ -107,8 +108,8 @@ def _native(evidence: Evidence) -> Recommendation | None:
         return None
     text = (
         f"The {_type(evidence)} objects made at {_line(evidence)} are held from C: an extension module "
-        f"counts a reference that no Python object shows. Look for an update of the package called there, and call "
-        f"its close(), clear() or release() if it has one."
+        f"counts a reference that no Python object shows. Look for an update of the package called there, "
+        f"and call its close(), clear() or release() if it has one."
     )
     return _answer(evidence, f"Release {_type(evidence)} held by an extension module", text)
 

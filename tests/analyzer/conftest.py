@@ -136,7 +136,6 @@ class Fleet:
         return [f"host-{100 + i}-1" for i in range(self.instances)]
 
     def observe(self) -> Observations:
-        rng = np.random.default_rng(self.seed)
         tracks: dict[int, dict[str, Track]] = {i: {} for i in range(len(self.sites))}
         instances, series, histograms = [], [], []
         for number, name in enumerate(self.names()):
@@ -165,7 +164,6 @@ class Fleet:
             served = np.cumsum(own.poisson(self.request_rate(times) * self.push)).astype(float)
             histograms.append(Histogram("http.server.request.duration", name, at, served, 0.02 * served))
         found = tuple(SiteTracks(s.site, tracks[i], s.endpoints) for i, s in enumerate(self.sites))
-        del rng
         return Observations(
             "shop", "1.0", NOW, 3600.0, tuple(instances), tuple(series), tuple(histograms), found,
             tuple(self.reports), INTERVAL,
@@ -215,6 +213,9 @@ class Simulation:
     cache = staticmethod(cache)
     warming = staticmethod(warming)
     report = staticmethod(report)
+    share = Share
+    call = Call
+    holder = Holder
     NOW = NOW
     MIB = MIB
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from heapwatch_wire.growth import Finding, Series, Thresholds, judge
 
 from ..observations import Observations, SiteTracks
 
+CONFIRMING = 4
+"""Pushes without which a leak must be found as well: looks follow each other, and chance passes by."""
 STEEPEST = 1.5
 """A line fitted to a step rises this much more than the step, over the line's span."""
 
@@ -35,10 +37,23 @@ def growing_sites(seen: Observations, thresholds: Thresholds) -> list[GrowingSit
     for tracks in seen.sites:
         if _rise(tracks) * STEEPEST < thresholds.suspicion_samples * seen.interval:
             continue
-        finding = judge(_series(tracks, seen.interval, started, loads), thresholds)
+        finding = _confirmed(_series(tracks, seen.interval, started, loads), thresholds)
         if finding.decision in ("leak", "suspicion"):
             found.append(GrowingSite(tracks, finding))
     return sorted(found, key=lambda g: -g.rate)
+
+
+def _confirmed(series: Sequence[Series], thresholds: Thresholds) -> Finding:
+    """The finding for `series`; a leak that was none CONFIRMING pushes ago is a suspicion still."""
+    finding = judge(series, thresholds)
+    if finding.decision != "leak":
+        return finding
+    before = judge([replace(s, points=s.points[:-CONFIRMING]) for s in series], thresholds)
+    if before.decision == "leak":
+        return finding
+    return replace(
+        finding, decision="suspicion", reasons=(*finding.reasons, "found just now; to be confirmed")
+    )
 
 
 def request_rates(seen: Observations, instance: str) -> tuple[tuple[float, float], ...]:

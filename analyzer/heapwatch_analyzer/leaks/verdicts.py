@@ -169,6 +169,6 @@ def _judged_seconds(seen: Observations, thresholds: Thresholds) -> float:
     for tracks in seen.sites:
         for instance, track in tracks.tracks.items():
             if track.times.size:
-                since = max(track.times[0], started.get(instance, track.times[0]) + thresholds.warmup)
-                longest = max(longest, float(track.times[-1] - since))
+                first, last = float(track.times[0]), float(track.times[-1])
+                longest = max(longest, last - max(first, started.get(instance, first) + thresholds.warmup))
     return longest

@@ -39,7 +39,7 @@ def follow(memory: FloatArray, rate: FloatArray) -> Load:
     enough = points >= LEAST_POINTS and np.ptp(memory) > 0
     if not enough or np.std(rate) < LEAST_VARIATION * max(float(np.mean(rate)), 1e-9):
         return Load(0.0, points, False)
-    correlation = float(stats.spearmanr(memory, rate)[0])
+    correlation = float(np.corrcoef(stats.rankdata(memory), stats.rankdata(rate))[0, 1])
     memory_one, rate_one = _lag_one(memory), _lag_one(rate)
     effective = max(3.0, points * (1 - memory_one * rate_one) / (1 + memory_one * rate_one))
     t = correlation * math.sqrt((effective - 2) / max(1e-9, 1 - correlation**2))
