@@ -33,7 +33,7 @@ def start(service: str = "", **settings: Any) -> None:
     except ConfigError:
         raise
     except Exception as error:
-        logger.warning("not started, the service goes on: %s: %s", type(error).__name__, error)
+        logger.warning("heapwatch: not started, the service goes on: %s: %s", type(error).__name__, error)
 
 
 def stop() -> None:
@@ -41,7 +41,7 @@ def stop() -> None:
     try:
         _host.stop()
     except Exception as error:
-        logger.warning("not stopped cleanly: %s: %s", type(error).__name__, error)
+        logger.warning("heapwatch: not stopped cleanly: %s: %s", type(error).__name__, error)
 
 
 def status() -> dict[str, Any]:

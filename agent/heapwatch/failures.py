@@ -21,7 +21,7 @@ class Failures:
         self.counts[reason] += 1
         if self.counts[reason] == 1:
             text = f"{type(error).__name__}: {error}"
-            logger.warning("%s failed, the service goes on: %s", reason, text, extra={"reason": reason})
+            logger.warning("heapwatch: %s failed, the service goes on: %s", reason, text)
 
     @contextmanager
     def guard(self, reason: str) -> Iterator[None]:

@@ -79,7 +79,8 @@ class Host:
             )
 
     def _before_fork(self) -> None:
-        # A process without other threads forks without Python's warning about locks, if ours ends first.
+        # The thread may be inside the C library, some of whose locks (the resolver's) a fork leaves taken
+        # in the child: let it end first, unless it is busy for longer.
         with self._lock:
             if self.agent is not None:
                 self.agent.pause(FORK_LIMIT)

@@ -1,0 +1,150 @@
+"""Prefork: two gunicorn workers under the agent, recycled while they serve."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import heapwatch
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Collector
+
+pytest.importorskip("gunicorn")
+pytest.importorskip("flask")
+pytestmark = pytest.mark.integration
+
+APP = """
+import os
+from flask import Flask, Response
+app = Flask(__name__)
+kept = []
+
+@app.get("/keep/<int:count>")
+def keep(count):
+    kept.append(["x" * 200 + str(number) for number in range(count)])
+    return str(os.getpid())
+
+@app.get("/stream")
+def stream():
+    return Response((str(number) * 100 for number in range(50)), mimetype="text/plain")
+"""
+
+
+@pytest.fixture
+def serve(
+    spawn: Callable[..., Any], free_port: Callable[[], int], tmp_path: Path
+) -> Callable[..., tuple[Any, int]]:
+    """serve(collector URL, *gunicorn options) -> (gunicorn, its port), the agent attached to all workers."""
+    (tmp_path / "shop.py").write_text(APP)
+
+    def start(url: str, *options: str) -> tuple[Any, int]:
+        port = free_port()
+        bootstrap = Path(heapwatch.__file__).parent / "bootstrap"
+        path = [str(bootstrap), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {
+            "PYTHONPATH": os.pathsep.join(path),
+            "HEAPWATCH_SERVICE": "shop",
+            "HEAPWATCH_COLLECTOR": url,
+            "HEAPWATCH_PUSH_INTERVAL": "0.5",
+            "HEAPWATCH_SAMPLING_INTERVAL": "8192",
+            "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run"),
+        }
+        command = [sys.executable, "-m", "gunicorn", "shop:app", "-b", f"127.0.0.1:{port}", "-w", "2"]
+        gunicorn = spawn(*command, *options, env=environment, cwd=tmp_path)
+        gunicorn.wait_line("Booting worker")
+        return gunicorn, port
+
+    return start
+
+
+def get(port: int, path: str) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        return answer.read().decode()
+    finally:
+        connection.close()
+
+
+def kept_by_pid(collector: Collector) -> Counter[str]:
+    """Latest live bytes of `keep`, labelled with its endpoint, by pid."""
+    found: Counter[str] = Counter()
+    for pushed in collector.profiles():
+        found[pushed.labels["pid"]] = sum(
+            sample.values[3]
+            for sample in pushed.profile.samples
+            if sample.stack[0].function.startswith("keep")
+            and ("endpoint", "GET /keep/<int:count>") in sample.labels
+        )
+    return found
+
+
+def test_both_workers_show_what_their_endpoint_keeps(
+    serve: Callable[..., Any], collector: Collector, wait_until: Callable[..., Any]
+) -> None:
+    _, port = serve(collector.url)
+    served: Counter[str] = Counter()
+
+    def both_served() -> bool:
+        served[get(port, "/keep/1000")] += 1
+        return len(served) == 2 and min(served.values()) >= 5
+
+    wait_until(both_served, timeout=60)
+    wait_until(lambda: all(kept_by_pid(collector)[pid] > 200_000 * served[pid] for pid in served))
+    for pid, live in kept_by_pid(collector).items():
+        assert live == pytest.approx(served[pid] * 1000 * 250, rel=0.35), pid
+    assert any(b"http.server.request.duration" in pushed.body for pushed in collector.metrics())
+    assert any(b"/keep/<int:count>" in pushed.body for pushed in collector.metrics())
+
+
+def test_recycled_workers_lose_no_request_and_crash_nothing(
+    serve: Callable[..., Any], collector: Collector, wait_until: Callable[..., Any]
+) -> None:
+    gunicorn, port = serve(collector.url, "--max-requests", "12", "--threads", "2")
+    pids: list[str] = []
+
+    def load() -> None:
+        for _ in range(25):
+            pids.append(get(port, "/keep/100"))
+            get(port, "/stream")
+
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(pids) == 75
+    assert len(set(pids)) >= 4, "workers were not recycled"
+    wait_until(lambda: len(set(pids) & {pushed.labels["pid"] for pushed in collector.profiles()}) >= 4)
+    assert gunicorn.stop() == 0
+    assert not re.search("SIG(SEGV|ABRT|KILL|BUS)|Traceback|heapwatch.*failed", gunicorn.output), (
+        gunicorn.output
+    )
+
+
+def test_requests_take_no_longer_while_the_collector_hangs(
+    serve: Callable[..., Any], collector: Collector, wait_until: Callable[..., Any]
+) -> None:
+    collector.answer = lambda handler: collector.released.wait(60)
+    _, port = serve(collector.url)
+    wait_until(lambda: len(collector.attempts) >= 2)
+    for _ in range(20):
+        get(port, "/keep/10")
+    collector.answer = lambda handler: handler.reply(503)
+    collector.released.set()
+    wait_until(lambda: len(collector.attempts) >= 4)
+    for _ in range(20):
+        get(port, "/keep/10")
+    collector.answer = lambda handler: handler.reply(200)
+    wait_until(lambda: len({pushed.labels["pid"] for pushed in collector.profiles()}) >= 2)

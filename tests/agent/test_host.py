@@ -1,0 +1,244 @@
+"""The agent in a process: starting, stopping, forking, exiting, with a collector that records."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from heapwatch.agent import THREAD_NAME
+from heapwatch.host import Host
+from heapwatch_wire.config import ConfigError
+
+if TYPE_CHECKING:
+    from conftest import Collector, ScriptedSampler
+
+FILL = "keep = [bytearray(300) for _ in range(20_000)]"
+
+
+@pytest.fixture
+def host(sampler: ScriptedSampler) -> Iterator[Host]:
+    host = Host(open_sampler=lambda interval, depth, labels: sampler)
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def options(collector: Collector, tmp_path: Path) -> dict[str, Any]:
+    return {
+        "service": "shop",
+        "collector": collector.url,
+        "push_interval": 0.5,
+        "push_timeout": 1.0,
+        "runtime_dir": str(tmp_path / "run"),
+    }
+
+
+@pytest.fixture
+def run(spawn: Callable[..., Any], collector: Collector, tmp_path: Path) -> Callable[[str], Any]:
+    """run(program) -> the exited child, its program under an agent that pushes to `collector`."""
+
+    def start(program: str) -> Any:
+        script = tmp_path / "program.py"
+        script.write_text(program)
+        environment = {
+            "HEAPWATCH_SERVICE": "shop",
+            "HEAPWATCH_COLLECTOR": collector.url,
+            "HEAPWATCH_PUSH_INTERVAL": "0.5",
+            "HEAPWATCH_SAMPLING_INTERVAL": "4096",
+            "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run"),
+        }
+        child = spawn(sys.executable, "-W", "error", str(script), env=environment)
+        assert child.process.wait(30) == 0, child.output
+        return child
+
+    return start
+
+
+def test_profiles_and_metrics_arrive_within_seconds(
+    host: Host, options: dict[str, Any], collector: Collector, wait_until: Callable[..., Any]
+) -> None:
+    host.start(options)
+    wait_until(lambda: collector.profiles() and collector.metrics(), timeout=5)
+    labels = collector.profiles()[0].labels
+    assert host.agent is not None
+    assert labels == host.agent.identity.profile_labels()
+    assert collector.profiles()[0].profile.period == 65536
+
+
+def test_starting_twice_keeps_the_first(host: Host, options: dict[str, Any]) -> None:
+    host.start(options)
+    first = host.agent
+    host.start({**options, "service": "other"})
+    assert host.agent is first
+    assert sum(thread.name == THREAD_NAME for thread in threading.enumerate()) == 1
+
+
+def test_the_last_allocations_arrive_at_the_stop(
+    host: Host, options: dict[str, Any], collector: Collector, sampler: ScriptedSampler
+) -> None:
+    host.start({**options, "push_interval": 600})
+    host.stop()
+    assert len(collector.profiles()) == len(collector.metrics()) == 1
+    assert not sampler.running
+    host.stop()
+
+
+def test_it_starts_again_after_a_stop(
+    host: Host, options: dict[str, Any], collector: Collector, wait_until: Callable[..., Any]
+) -> None:
+    host.start(options)
+    host.stop()
+    before = len(collector.profiles())
+    host.start(options)
+    wait_until(lambda: len(collector.profiles()) > before)
+
+
+def test_a_hanging_collector_holds_up_the_stop_for_seconds_at_most(
+    host: Host, options: dict[str, Any], collector: Collector
+) -> None:
+    collector.answer = lambda handler: collector.released.wait(30)
+    host.start(options)
+    began = time.monotonic()
+    host.stop()
+    assert time.monotonic() - began < 4
+
+
+def test_disabled_means_nothing_starts(host: Host, options: dict[str, Any]) -> None:
+    host.start({**options, "enabled": False})
+    assert host.agent is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"push_interval": "soon"}, "push_interval='soon'"),
+        ({"collector": "localhost"}, "HEAPWATCH_COLLECTOR='localhost'"),
+        ({"sampling": 1}, "unknown setting 'sampling'"),
+    ],
+)
+def test_a_bad_setting_is_an_error_and_nothing_starts(
+    host: Host, options: dict[str, Any], wrong: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named):
+        host.start({**options, **wrong})
+    assert host.agent is None
+    assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
+
+
+def test_importing_starts_nothing(run: Callable[[str], Any]) -> None:
+    run("""
+import gc, sys, threading
+before = (len(gc.callbacks), list(sys.meta_path))
+import heapwatch
+assert heapwatch.status() == {"running": False}
+assert threading.active_count() == 1
+assert (len(gc.callbacks), sys.meta_path) == before
+assert heapwatch.__all__ == sorted(heapwatch.__all__)
+assert all(hasattr(heapwatch, name) for name in heapwatch.__all__)
+with heapwatch.tag("job"):
+    pass
+heapwatch.stop()
+""")
+
+
+@pytest.mark.integration
+def test_what_was_allocated_before_a_quick_exit_is_delivered(
+    run: Callable[[str], Any], collector: Collector
+) -> None:
+    run(f"import heapwatch\nheapwatch.start()\ndef fill():\n    global keep\n    {FILL}\nfill()\n")
+    [pushed] = collector.profiles()
+    live = sum(
+        sample.values[3] for sample in pushed.profile.samples if sample.stack[0].function.startswith("fill")
+    )
+    assert live == pytest.approx(20_000 * 300, rel=0.3)
+
+
+@pytest.mark.integration
+def test_a_forked_child_is_an_instance_of_its_own(run: Callable[[str], Any], collector: Collector) -> None:
+    run(f"""
+import os, sys, time
+import heapwatch
+heapwatch.start()
+def parents():
+    global keep
+    {FILL}
+def childs():
+    global more
+    more = [bytearray(500) for _ in range(20_000)]
+parents()
+child = os.fork()
+if child == 0:
+    childs()
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+""")
+    by_instance: dict[str, list[Any]] = {}
+    for pushed in collector.profiles():
+        by_instance.setdefault(pushed.labels["instance"], []).append(pushed)
+    assert len(by_instance) == 2
+    pids = {instance: pushes[0].labels["pid"] for instance, pushes in by_instance.items()}
+    assert all(f"-{pid}-" in instance for instance, pid in pids.items())
+
+    def total(instance: str, function: str, value: int) -> int:
+        samples = [s for p in by_instance[instance] for s in p.profile.samples]
+        return sum(s.values[value] for s in samples if s.stack[0].function.startswith(function))
+
+    [child] = [instance for instance in by_instance if total(instance, "childs", 1)]
+    [parent] = set(by_instance) - {child}
+    assert total(child, "childs", 3) == pytest.approx(20_000 * 500, rel=0.3)
+    assert total(child, "parents", 1) == 0, "the parent's allocations are not the child's"
+    assert total(child, "parents", 3) > 0, "what the parent left behind is in the child's memory"
+    assert total(parent, "childs", 1) == 0
+
+
+@pytest.mark.integration
+def test_executing_another_program_leaves_no_trace(run: Callable[[str], Any], collector: Collector) -> None:
+    run("""
+import os, subprocess, sys
+import heapwatch
+heapwatch.start()
+for _ in range(3):
+    subprocess.run([sys.executable, "-c", "pass"], preexec_fn=os.setpgrp, check=True)
+assert os.listdir(os.environ["HEAPWATCH_RUNTIME_DIR"]) == [
+    name for name in os.listdir(os.environ["HEAPWATCH_RUNTIME_DIR"]) if str(os.getpid()) in name
+]
+assert heapwatch.status()["running"]
+assert heapwatch.status()["errors"] == {}
+""")
+    assert len({pushed.labels["instance"] for pushed in collector.profiles()}) == 1
+
+
+@pytest.mark.integration
+def test_forking_while_threads_allocate_and_the_agent_pushes(
+    run: Callable[[str], Any], collector: Collector
+) -> None:
+    run("""
+import multiprocessing, threading, time
+import heapwatch
+heapwatch.start()
+end = time.monotonic() + 2
+def churn():
+    while time.monotonic() < end:
+        [str(n) * 9 for n in range(500)]
+threads = [threading.Thread(target=churn) for _ in range(3)]
+for thread in threads:
+    thread.start()
+context = multiprocessing.get_context("fork")
+def work():
+    [str(n) * 9 for n in range(5000)]
+while time.monotonic() < end:
+    children = [context.Process(target=work) for _ in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(20)
+        assert child.exitcode == 0, child.exitcode
+for thread in threads:
+    thread.join()
+assert heapwatch.status()["errors"] == {}, heapwatch.status()
+""")
