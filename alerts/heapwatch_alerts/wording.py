@@ -67,6 +67,8 @@ def _scaled(value: float, step: float, prefixes: tuple[str, ...]) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 0:
+        return "-" + _duration(-seconds)
     if 0 < seconds < 1:
         return f"{seconds * 1000:.4g}ms"
     if seconds < 60:

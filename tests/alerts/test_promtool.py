@@ -12,6 +12,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from heapwatch_alerts.evaluation import evaluate
 from heapwatch_alerts.history import History
 from heapwatch_alerts.links import Links
 from heapwatch_alerts.prometheus import alertmanager_document, rules_document, scrape_document
-from heapwatch_alerts.rules import BY_ALERT, RULES, UP, Rule
+from heapwatch_alerts.rules import RULES, UP
 from heapwatch_alerts.states import States
 from heapwatch_wire.metrics import METRICS, Metric
 
@@ -59,13 +60,12 @@ def selector(line: Any) -> str:
 class Replay:
     """The embedded evaluation of a world; remembers what fires at each full minute."""
 
-    def __init__(self, world: Sequence[Any], minutes: int, rules: Sequence[Rule] = RULES) -> None:
-        self.rules = rules
+    def __init__(self, world: Sequence[Any], minutes: int) -> None:
         self.world, self.values = world, samples(world, minutes)
-        self.history = History(s for rule in rules for s in rule.condition.selections())
+        self.history = History(s for rule in RULES for s in rule.condition.selections())
         self.firing: dict[int, list[dict[str, Any]]] = {}
         self._taken = 0
-        states = States(rules)
+        states = States()
         for now in range(0, minutes * 60 + 1, EVALUATION):
             self.take_until(now)
             states.evaluate(self.history, now)
@@ -102,7 +102,7 @@ def unit_test(replay: Replay) -> dict[str, Any]:
             ],
         }
         for minute, firing in replay.firing.items()
-        for rule in replay.rules
+        for rule in RULES
     ]
     return {"interval": f"{SAMPLING * 1000:.0f}ms", "input_series": series, "alert_rule_test": expectations}
 
@@ -131,15 +131,24 @@ def promtool(tmp_path: Path) -> Callable[[Sequence[dict[str, Any]]], None]:
     return check
 
 
+def told_apart(cases: Any, which: str) -> list[Any]:
+    """The worlds of all cases as one, each as a service of the rule's name."""
+    lines = ((name, line) for name, case in cases.items() for line in getattr(case, which))
+    return [
+        replace(line, labels={**line.labels, "service": name}) if "service" in line.labels else line
+        for name, line in lines
+    ]
+
+
 def test_each_rule_fires_and_keeps_quiet_alike(cases: Any, promtool: Any) -> None:
-    tests = []
-    for name, case in cases.items():
-        fires = Replay(case.firing, case.minutes, [BY_ALERT[name]])
-        quiet = Replay(case.quiet, case.minutes, [BY_ALERT[name]])
-        assert any(fires.firing.values())
-        assert not any(quiet.firing.values())
-        tests += [unit_test(fires), unit_test(quiet)]
-    promtool(tests)
+    longest = max(case.minutes for case in cases.values())
+    fires, quiet = (Replay(told_apart(cases, which), longest) for which in ("firing", "quiet"))
+    rows = [row for firing in fires.firing.values() for row in firing]
+    by_service = {(row["alert"], row["labels"].get("service", "CollectorDown")) for row in rows}
+    assert {(rule.alert, rule.name) for rule in RULES} <= by_service
+    wrongly = [row for firing in quiet.firing.values() for row in firing]
+    assert all(row["alert"] != f"Heapwatch{row['labels'].get('service')}" for row in wrongly)
+    promtool([unit_test(fires), unit_test(quiet)])
 
 
 def wandering(rng: random.Random, low: float, high: float) -> Callable[[float], float | None]:
@@ -175,7 +184,7 @@ class Cumulative:
     """A histogram whose observations wander from bucket to bucket."""
 
     def __init__(self, rng: random.Random, buckets: int) -> None:
-        self._rng, self._counts, self._centre = rng, [0] * buckets, rng.randrange(buckets)
+        self._rng, self._counts, self._centre = rng, [0.0] * buckets, rng.randrange(buckets)
         self._at: dict[float, list[float]] = {}
 
     def up_to(self, index: int) -> Callable[[float], float]:
@@ -185,7 +194,7 @@ class Cumulative:
         """Counts at `now`; times are asked in rising order the first time, and remembered."""
         if now not in self._at:
             self._observe()
-            self._at[now] = [float(count) for count in accumulate(self._counts)]
+            self._at[now] = list(accumulate(self._counts))
         return self._at[now]
 
     def _observe(self) -> None:
@@ -194,7 +203,8 @@ class Cumulative:
             self._centre = self._rng.randint(0, last)
         for _ in range(self._rng.choice((0, 1, 9))):
             index = self._centre + self._rng.choice((-1, 0, 0, 1))
-            self._counts[min(max(index, 0), last)] += 1
+            # Uneven weights, so that no quantile lies halfway between two roundings of its text.
+            self._counts[min(max(index, 0), last)] += self._rng.uniform(0.5, 1.5)
 
 
 RANGES = {
@@ -250,10 +260,9 @@ def random_world(seed: int, line: Any) -> list[Any]:
     return list(world.values())
 
 
-# Seeds of which no value lies halfway between two roundings: there the last bit would decide.
-@pytest.mark.parametrize("seed", [2, 4])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_random_data_mean_the_same(seed: int, promtool: Any, line: Any) -> None:
-    replay = Replay(random_world(seed, line), 100)
+    replay = Replay(random_world(seed, line), 80)
     alerts = {row["alert"] for firing in replay.firing.values() for row in firing}
     assert len(alerts) > len(RULES) / 2, f"the data make too few rules fire to say anything: {alerts}"
     promtool([unit_test(replay)])
