@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import signal
@@ -18,6 +19,7 @@ from heapwatch_collector.context import Collector
 from heapwatch_collector.web_app import create_app
 
 _DRAIN = 10.0
+_GC_ALLOCATIONS = 100_000
 
 
 def bind(settings: CollectorSettings) -> socket.socket:
@@ -47,6 +49,10 @@ def serve(settings: CollectorSettings) -> None:
 
     Prints `listening on http://HOST:PORT` first. Raises ConfigError or StoreError when it can't start.
     """
+    # A push is thousands of tuples that live until its commit and hold no cycles: with Python's own
+    # thresholds half of the collector's CPU time goes into looking for some.
+    gc.freeze()
+    gc.set_threshold(_GC_ALLOCATIONS, 10, 10)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     listener = bind(settings)
     collector = Collector.open(settings)
@@ -61,7 +67,7 @@ def _run(collector: Collector, listener: socket.socket) -> None:
     dispatcher = ThreadedTaskDispatcher()
     dispatcher.set_thread_count(settings.threads)
     channels: dict[int, Any] = {}
-    server = create_server(
+    server: Any = create_server(
         create_app(collector),
         map=channels,
         _dispatcher=dispatcher,

@@ -92,7 +92,7 @@ class CollectorSettings:
         minimum=1 << 20,
         maximum=4 << 30,
     )
-    threads: int = setting(8, "Requests served at once.", unit="count", minimum=2, maximum=128)
+    threads: int = setting(32, "Requests served at once.", unit="count", minimum=2, maximum=128)
 
 
 @dataclass(frozen=True)

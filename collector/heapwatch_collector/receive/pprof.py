@@ -7,13 +7,14 @@ frame that is responsible for it (its site) and the labels `endpoint` and `threa
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from heapwatch_wire.proto import Profile
-from heapwatch_wire.sites import UNKNOWN, Frame, responsible, site_id
+from heapwatch_wire.proto import Profile, Sample
+from heapwatch_wire.sites import UNKNOWN, Frame, Stack, responsible, site_id
 
 from heapwatch_collector.errors import Malformed
 from heapwatch_collector.receive.bodies import GZIP_MAGIC, gunzip
@@ -113,66 +114,86 @@ def check_time(time: int, now: int, retention: float) -> None:
 
 
 class _Reader:
-    """Looks up a profile's tables, refusing what points nowhere; each frame is made and hashed once."""
+    """A profile's tables, read once; what points nowhere is refused."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
-        self._strings = list(profile.string_table)
-        self._functions = {f.id: f for f in profile.function}
-        self._locations = {location.id: location for location in profile.location}
-        self._frames: dict[int, list[tuple[Frame, int]]] = {}
-        self._stacks: dict[tuple[int, ...], tuple[int, tuple[Frame, ...], int]] = {}
+        self._strings = [text[:MAX_TEXT] for text in profile.string_table]
+        self._frames = self._read_locations()
+        self._stacks: dict[tuple[int, ...], tuple[int, Stack, int]] = {}
 
     def text(self, index: int) -> str:
         if not 0 <= index < len(self._strings):
             raise Malformed(f"the string table has no entry {index}")
-        return self._strings[index][:MAX_TEXT]
+        return self._strings[index]
 
     def type_ids(self, name: str) -> list[str]:
         """`name:sample_type:sample_unit:period_type:period_unit` of each value of a sample."""
-        profile = self._profile
-        if not 0 < len(profile.sample_type) <= MAX_SAMPLE_TYPES:
-            raise Malformed(f"{len(profile.sample_type)} sample types; 1 to {MAX_SAMPLE_TYPES} are accepted")
-        period = (
-            [self.text(profile.period_type.type), self.text(profile.period_type.unit)]
-            if self._strings
-            else []
-        )
-        parts = [[name, self.text(t.type), self.text(t.unit), *period] for t in profile.sample_type]
+        types, period = self._profile.sample_type, self._profile.period_type
+        if not 0 < len(types) <= MAX_SAMPLE_TYPES:
+            raise Malformed(f"{len(types)} sample types; 1 to {MAX_SAMPLE_TYPES} are accepted")
+        parts = [[name, *(self.text(i) for i in (t.type, t.unit, period.type, period.unit))] for t in types]
         return [":".join(part.replace(":", "_") for part in found) for found in parts]
 
-    def stack(self, location_ids: Any) -> tuple[int, tuple[Frame, ...], int]:
+    def stack(self, location_ids: Iterable[int]) -> tuple[int, Stack, int]:
         """(hash, frames innermost first, hash of the responsible frame)."""
         key = tuple(location_ids)
-        if key not in self._stacks:
-            found = [frame for location in key for frame in self._location(location)] or [_frame(UNKNOWN)]
-            frames = tuple(frame for frame, _ in found)
-            site = dict(found)[responsible(frames)]
-            self._stacks[key] = stack_id(number for _, number in found), frames, site
-        return self._stacks[key]
+        found = self._stacks.get(key)
+        if found is None:
+            found = self._stacks[key] = self._read_stack(key)
+        return found
 
-    def labels(self, sample: Any) -> tuple[str, str]:
+    def labels(self, sample: Sample) -> tuple[str, str]:
         """The sample's endpoint and thread, empty when it has none."""
         found = {self.text(label.key): self.text(label.str) for label in sample.label if label.str}
         return found.get("endpoint", ""), next((found[n] for n in _THREAD_LABELS if n in found), "")
 
-    def _location(self, number: int) -> list[tuple[Frame, int]]:
-        if number not in self._frames:
-            location = self._locations.get(number)
-            if location is None:
-                raise Malformed(f"a sample names location {number}, which is not in the profile")
-            lines = [self._line(line.function_id, line.line) for line in location.line]
-            self._frames[number] = lines or [_frame(Frame(f"{location.address:#x}", "?", 0))]
-        return self._frames[number]
+    def _read_stack(self, location_ids: tuple[int, ...]) -> tuple[int, Stack, int]:
+        try:
+            found = [pair for number in location_ids for pair in self._frames[number]] or [
+                _identified(UNKNOWN)
+            ]
+        except KeyError as error:
+            raise Malformed(f"a sample names location {error}, which is not in the profile") from None
+        found = found or [_identified(UNKNOWN)]
+        number = stack_id([identity for _, identity in found])
+        frames = tuple([frame for frame, _ in found])
+        return number, frames, _site_of(number, frames)
 
-    def _line(self, function_id: int, line: int) -> tuple[Frame, int]:
-        function = self._functions.get(function_id)
-        if function is None:
-            raise Malformed(f"a line names function {function_id}, which is not in the profile")
-        if not 0 <= line < 1 << 32:
-            raise Malformed(f"{line} is not a line number")
-        return _frame(Frame(self.text(function.name) or "?", self.text(function.filename) or "?", line))
+    def _read_locations(self) -> dict[int, list[tuple[Frame, int]]]:
+        functions = {
+            f.id: (self.text(f.name) or "?", self.text(f.filename) or "?") for f in self._profile.function
+        }
+        frames: dict[int, list[tuple[Frame, int]]] = {}
+        for location in self._profile.location:
+            found = frames[location.id] = []
+            for line in location.line:
+                function = functions.get(line.function_id)
+                if function is None:
+                    raise Malformed(f"a line names function {line.function_id}, which is not in the profile")
+                if not 0 <= line.line < 1 << 32:
+                    raise Malformed(f"{line.line} is not a line number")
+                found.append(_identified(Frame(*function, line.line)))
+            if not found:
+                found.append(_identified(Frame(f"{location.address:#x}", "?", 0)))
+        return frames
 
 
-def _frame(frame: Frame) -> tuple[Frame, int]:
+# A process sends the same frames and stacks again and again: most of them are found here.
+@lru_cache(1 << 16)
+def _identified(frame: Frame) -> tuple[Frame, int]:
     return frame, int(site_id(frame), 16)
+
+
+_KNOWN_SITES = 1 << 16
+_sites: dict[int, int] = {}
+
+
+def _site_of(stack: int, frames: Stack) -> int:
+    """The hash of the frame that is responsible for `stack`."""
+    site = _sites.get(stack)
+    if site is None:
+        if len(_sites) >= _KNOWN_SITES:
+            _sites.clear()
+        site = _sites[stack] = _identified(responsible(frames))[1]
+    return site

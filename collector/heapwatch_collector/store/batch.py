@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -62,9 +62,9 @@ def hash64(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
-def stack_id(frame_ids: Iterable[int]) -> int:
+def stack_id(frame_ids: Sequence[int]) -> int:
     """The hash of a stack from the hashes of its frames."""
-    return hash64(b"".join(struct.pack(">Q", i) for i in frame_ids))
+    return hash64(struct.pack(f">{len(frame_ids)}Q", *frame_ids))
 
 
 @dataclass
