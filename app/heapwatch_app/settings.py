@@ -29,7 +29,7 @@ class AppSettings:
         "", "Bearer token for /admin/faults; empty allows requests from this machine only."
     )
     app_password_cost: int = setting(
-        32768, "Cost N of scrypt, a power of two.", unit="count", minimum=2, maximum=1 << 20
+        15, "Cost of hashing a password: 2 to this power is N of scrypt.", minimum=10, maximum=20
     )
     app_max_upload: int = setting(
         10 << 20, "Largest photo accepted.", unit="bytes", minimum=64 << 10, maximum=100 << 20

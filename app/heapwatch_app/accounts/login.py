@@ -16,12 +16,14 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 def attach(app: Flask) -> None:
     """Let `app` know its users by their session."""
-    manager = flask_login.LoginManager(app)
+    manager: Any = flask_login.LoginManager(app, add_context_processor=False)
     manager.login_view = "accounts.login"
     manager.login_message = "Log in to see this page."
     # Tie a session to the browser that it was opened in.
     manager.session_protection = "basic"
     manager.user_loader(_load)
+    # A proxy, so that a page that doesn't ask for the user can be made without the database.
+    app.context_processor(lambda: {"current_user": flask_login.current_user})
 
 
 def _load(user_id: str) -> User | None:
@@ -45,8 +47,7 @@ def leave() -> None:
 
 def viewer() -> User:
     """The logged-in user; only for views that require a login."""
-    user: User = flask_login.current_user._get_current_object()
-    return user
+    return cast(User, flask_login.current_user._get_current_object())
 
 
 def viewer_id() -> int:

@@ -26,7 +26,7 @@ class User(Base):
     password_hash: Mapped[str] = mapped_column(String(255))
     created: Mapped[datetime] = mapped_column(default=now)
     post_count: Mapped[int] = mapped_column(default=0)
-    follower_count: Mapped[int] = mapped_column(default=0)
+    follower_count: Mapped[int] = mapped_column(default=0, index=True)
     following_count: Mapped[int] = mapped_column(default=0)
 
     # What flask-login asks of a user.

@@ -25,7 +25,7 @@ class AccountError(ValueError):
 
 
 def sign_up(db: Session, username: str, name: str, password: str, *, cost: int) -> User:
-    """A new user, committed. `cost` is N of scrypt. AccountError if the name is taken or doesn't fit."""
+    """A new user, committed. `cost` as in `hashed`. AccountError if the name is taken or doesn't fit."""
     username = username.strip().lower()
     _check_username(username)
     _check_profile(name, "")
@@ -60,8 +60,8 @@ def change_profile(db: Session, user: User, name: str, bio: str) -> None:
 
 
 def hashed(password: str, cost: int) -> str:
-    """`password` as it is stored: scrypt with N = `cost`, r = 8, p = 1."""
-    return generate_password_hash(password, method=f"scrypt:{cost}:8:1")
+    """`password` as it is stored: scrypt with N = 2 ** `cost`, r = 8, p = 1."""
+    return generate_password_hash(password, method=f"scrypt:{1 << cost}:8:1")
 
 
 @lru_cache(maxsize=4)

@@ -11,15 +11,13 @@ from typing import Any
 from heapwatch_app.faults import cache, listeners, threadlocal
 from heapwatch_app.faults.switches import Switches
 
-_PAGES = (
-    "GET /feed", "GET /explore", "GET /search", "GET /news", "GET /new", "GET /settings",
-    "GET /u/<username>", "GET /p/<int:post_id>",
-)  # fmt: skip
-_FORMS = (
-    "POST /new", "POST /signup", "POST /login", "POST /settings", "POST /u/<username>/follow",
-    "POST /u/<username>/unfollow", "POST /p/<int:post_id>/like", "POST /p/<int:post_id>/unlike",
-    "POST /p/<int:post_id>/comments", "POST /p/<int:post_id>/delete",
-    "POST /comments/<int:comment_id>/delete",
+_WITH_DATABASE = (
+    "GET /", "GET /feed", "GET /explore", "GET /search", "GET /news", "GET /new", "GET /settings",
+    "GET /signup", "GET /login", "GET /u/<username>", "GET /p/<int:post_id>",
+    "POST /new", "POST /signup", "POST /login", "POST /logout", "POST /settings",
+    "POST /u/<username>/follow", "POST /u/<username>/unfollow",
+    "POST /p/<int:post_id>/like", "POST /p/<int:post_id>/unlike", "POST /p/<int:post_id>/comments",
+    "POST /p/<int:post_id>/delete", "POST /comments/<int:comment_id>/delete",
 )  # fmt: skip
 
 
@@ -72,7 +70,7 @@ FAULTS: dict[str, Fault] = {
             type="RenderedCard",
             holder="heapwatch_app.events.BUS",
             endpoints=("GET /feed",),
-            bytes_per_request=0,
+            bytes_per_request=8_000,
         ),
         Fault(
             name="cache",
@@ -82,7 +80,7 @@ FAULTS: dict[str, Fault] = {
             type="bytes",
             holder="heapwatch_app.faults.cache.PAGES",
             endpoints=("GET /explore", "GET /u/<username>"),
-            bytes_per_request=0,
+            bytes_per_request=8_500,
         ),
         Fault(
             name="threadlocal",
@@ -91,8 +89,8 @@ FAULTS: dict[str, Fault] = {
             statement="TRAIL.records.append(",
             type="str",
             holder="heapwatch_app.faults.threadlocal.TRAIL",
-            endpoints=_PAGES + _FORMS,
-            bytes_per_request=0,
+            endpoints=_WITH_DATABASE,
+            bytes_per_request=1_700,
         ),
     )
 }

@@ -45,8 +45,10 @@ def watch(viewer_id: int, posts: Sequence[Post]) -> FeedPage:
 
 
 def _markup(post: Post) -> str:
+    small, large = f"/media/{post.photo}/640.jpg", f"/media/{post.photo}/1080.jpg"
     return (
-        f'<article class="card" id="post-{post.id}"><a href="/u/{post.author.username}">'
-        f'{post.author.username}</a><a href="/p/{post.id}"><img src="/media/{post.photo}/640.jpg" '
+        f'<article class="card" id="post-{post.id}">'
+        f'<a href="/u/{post.author.username}">{post.author.username}</a>'
+        f'<a href="/p/{post.id}"><img src="{small}" srcset="{small} 640w, {large} 1080w" '
         f'width="{post.width}" height="{post.height}" alt=""></a><p>{escape(post.caption)}</p></article>'
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from flask import current_app
@@ -20,14 +21,15 @@ POLL = 1.0
 class Switches:
     """The switches in the file `path`; a missing or unreadable file means that all are off."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
+        self._clock = clock
         self._on: frozenset[str] = frozenset()
         self._next_look = 0.0
 
     def on(self, name: str) -> bool:
         """Whether the fault `name` is on, as of at most POLL seconds ago."""
-        present = time.monotonic()
+        present = self._clock()
         if present >= self._next_look:
             self._next_look = present + POLL
             self._on = self.read()

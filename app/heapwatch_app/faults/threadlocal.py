@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event
 
 from heapwatch_app.faults import switches
 
-STATEMENT_SHOWN = 300
+STATEMENT_SHOWN = 600
 
 
 class Trail(threading.local):

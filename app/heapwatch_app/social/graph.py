@@ -60,10 +60,10 @@ def search(db: Session, words: str) -> Sequence[User]:
 
 
 def suggestions(db: Session, user_id: int) -> Sequence[User]:
-    """People with posts whom the user doesn't follow yet, the newest first."""
+    """People with posts whom the user doesn't follow yet, the most followed first."""
     followed = select(Follow.followed_id).where(Follow.follower_id == user_id)
     query = select(User).where(User.id != user_id, User.post_count > 0, User.id.not_in(followed))
-    return db.scalars(query.order_by(User.id.desc()).limit(SUGGESTED)).all()
+    return db.scalars(query.order_by(User.follower_count.desc(), User.id).limit(SUGGESTED)).all()
 
 
 def news(db: Session, user_id: int) -> Sequence[News]:
