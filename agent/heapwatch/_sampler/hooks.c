@@ -7,7 +7,7 @@
  * one, so nothing breaks if a free is missed. Where allocators are stacked so that this doesn't hold
  * (PYTHONMALLOC=malloc or debug), the probe at the start notices, and each free of OBJ and MEM is hooked.
  *
- * Thread rule. hook_obj_* and hook_mem_* run under the GIL (if a careless extension calls without it, the
+ * Thread rule: hook_obj_* and hook_mem_* run under the GIL (if a careless extension calls without it, the
  * block is counted without a stack). hook_raw_* run without it. None may call Python's API: it could allocate
  * again, collect garbage while a container is half moved, run finalizers or switch threads. None may hold the
  * table lock across a call to an allocator: the original may come back through another hook of ours. The one

@@ -100,6 +100,7 @@ static void forget_unused_code(uint32_t index)
     if (code->object)
         unlink_from(code_head(code->object), index, &stacks.codes);
     drop_later(code->object);
+    code->object = NULL; /* returned elements are still looked at when all are */
     hook_pool_return(&stacks.codes, index);
 }
 

@@ -1,0 +1,129 @@
+"""Each test runs the sampler in a process of its own, beside a module that allocates on command."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shlex
+import subprocess
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+HERE = Path(__file__).parent
+SOURCES = HERE.parents[2] / "agent" / "heapwatch" / "_sampler"
+SMALL_TABLES = ("-DLIVE_LIMIT=4096", "-DSTACK_LIMIT=64", "-DROW_LIMIT=128")
+
+PRELUDE = """
+import gc, importlib.util, json, os, sys, threading, time
+def load(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+native = load("native", {native!r})
+sampler = load("_sampler", {sampler!r})
+RAW, MEM, OBJ = 0, 1, 2
+def rows(function, since=0):
+    "Rows whose innermost frame is in the function of that name."
+    return [row for row in sampler.export(since) if row[1][0][0].split(".")[-1] == function]
+def live(function):
+    "Estimated (objects, bytes) alive by the function."
+    found = rows(function)
+    return sum(row[5] for row in found), sum(row[6] for row in found)
+def allocated(function):
+    found = rows(function)
+    return sum(row[7] for row in found), sum(row[8] for row in found)
+"""
+
+
+def compile_extension(sources: Sequence[Path], target: Path, flags: Sequence[str] = ()) -> Path:
+    """Builds a C extension of this interpreter with the compiler that built Python."""
+    compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
+    include = [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
+    common = [
+        "-shared",
+        "-fPIC",
+        "-O2",
+        "-g1",
+        "-std=gnu11",
+        "-fno-strict-aliasing",
+        "-fvisibility=hidden",
+        "-pthread",
+    ]
+    command = [*compiler, *common, *include, *flags, *map(str, sources), "-lm", "-o", str(target)]
+    subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    return target
+
+
+class Sampled(Protocol):
+    """Runs code in a child where `sampler` and `native` are loaded; gives back what it assigns to `result`.
+
+    `ending` runs after that; the child must still exit with 0.
+    """
+
+    def __call__(
+        self,
+        code: str,
+        *,
+        small: bool = False,
+        options: Sequence[str] = (),
+        env: dict[str, str] | None = None,
+    ) -> Any: ...
+
+
+@pytest.fixture(scope="session")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The module that allocates on command."""
+    return compile_extension([HERE / "native.c"], tmp_path_factory.mktemp("native") / "native.so")
+
+
+@pytest.fixture(scope="session")
+def small_sampler(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sampler with tables so small that a test can fill them."""
+    return compile_extension(
+        sorted(SOURCES.glob("*.c")), tmp_path_factory.mktemp("small") / "_sampler.so", SMALL_TABLES
+    )
+
+
+@pytest.fixture
+def sampled(native: Path, request: pytest.FixtureRequest) -> Sampled:
+    def run(
+        code: str,
+        *,
+        small: bool = False,
+        options: Sequence[str] = (),
+        env: dict[str, str] | None = None,
+        ending: str = "",
+    ) -> Any:
+        path = request.getfixturevalue("small_sampler") if small else sampler_path()
+        program = PRELUDE.format(native=str(native), sampler=str(path)) + textwrap.dedent(code)
+        program += f"\nprint(); print(json.dumps(result), flush=True)\n{ending}"
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-X", "faulthandler", *options, "-c", program],
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"the child ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+def sampler_path() -> Path:
+    """The sampler under test: the installed one, or another build named by HEAPWATCH_TEST_SAMPLER."""
+    named = os.environ.get("HEAPWATCH_TEST_SAMPLER")
+    if named:
+        return Path(named)
+    spec = importlib.util.find_spec("heapwatch._sampler")
+    assert spec is not None, "the C extension isn't built: pip install -e ."
+    assert spec.origin is not None
+    return Path(spec.origin)
