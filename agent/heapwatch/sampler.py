@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias, cast
 from heapwatch_wire.sites import Frame, Stack
 
 NO_LABEL = 0
+MAX_FRAMES = 100_000
 OTHER_ENDPOINTS = "(other)"
 
 NativeRow: TypeAlias = tuple[
@@ -98,6 +99,16 @@ class Sampler(Protocol):
     def stats(self) -> Mapping[str, int | float]: ...
 
 
+class _Frames(dict[tuple[str, str, int], Frame]):
+    """One object per distinct frame: thousands of stacks share them. Code made at run time can't fill it."""
+
+    def __missing__(self, raw: tuple[str, str, int]) -> Frame:
+        if len(self) >= MAX_FRAMES:
+            self.clear()
+        self[raw] = frame = Frame._make(raw)
+        return frame
+
+
 class NativeSampler:
     """The C extension with types. Frames of a stack are made once and kept while the stack is exported."""
 
@@ -109,6 +120,7 @@ class NativeSampler:
         self._native = native
         self._interval = interval
         self._max_depth = max_depth
+        self._frames = _Frames()
         self._stacks: dict[int, Stack] = {}
 
     def start(self) -> None:
@@ -130,7 +142,7 @@ class NativeSampler:
         rows = []
         for row in self._native.export():
             stack_id = row[0]
-            stack = kept.get(stack_id) or known.get(stack_id) or tuple(map(Frame._make, row[1]))
+            stack = kept.get(stack_id) or known.get(stack_id) or tuple(map(self._frames.__getitem__, row[1]))
             kept[stack_id] = stack
             rows.append(Row(stack_id, stack, *row[2:]))
         self._stacks = kept

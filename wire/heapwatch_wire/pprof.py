@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from heapwatch_wire.protobuf import Value, WireError, Writer, read, read_integers, signed, submessage
+from heapwatch_wire.protobuf import Value, WireError, Writer, read, read_integers, signed, submessage, varint
 from heapwatch_wire.sites import UNKNOWN, Frame, Stack
 
 MEMORY_SAMPLE_TYPES = (
@@ -61,6 +61,25 @@ class _Ids(dict[_Key, int]):
         return identifier
 
 
+class _Locations(dict[Frame, bytes]):
+    """Encoded location ids by frame; a look-up by identity first, as hashing a frame is the dear part."""
+
+    def __init__(self) -> None:
+        self._by_identity: dict[int, bytes] = {}
+
+    def __missing__(self, frame: Frame) -> bytes:
+        self[frame] = identifier = varint(len(self) + 1)
+        return identifier
+
+    def encode(self, stack: Stack) -> bytes:
+        """The packed location ids of `stack`, which must live as long as this object."""
+        try:
+            return b"".join(map(self._by_identity.__getitem__, map(id, stack)))
+        except KeyError:
+            self._by_identity.update((id(frame), self[frame]) for frame in stack)
+            return self.encode(stack)
+
+
 def encode(profile: Profile) -> bytes:
     """`profile` as gzipped pprof."""
     return gzip.compress(encode_message(profile), compresslevel=6, mtime=0)
@@ -69,7 +88,7 @@ def encode(profile: Profile) -> bytes:
 def encode_message(profile: Profile) -> bytes:
     """`profile` as an uncompressed pprof message. ValueError if a sample lacks a value for a type."""
     strings: _Ids[str] = _Ids(0)
-    locations: _Ids[Frame] = _Ids(1)
+    locations, labels = _Locations(), _Labels(strings)
     functions: _Ids[tuple[str, str]] = _Ids(1)
     out = Writer()
     _ = strings[""]
@@ -78,8 +97,9 @@ def encode_message(profile: Profile) -> bytes:
     for sample in profile.samples:
         if len(sample.values) != len(profile.sample_types):
             raise ValueError(f"{len(sample.values)} values for {len(profile.sample_types)} sample types")
-        out.message(2, _sample(strings, locations, sample))
-    for frame, location in locations.items():
+        body = Writer().data(1, locations.encode(sample.stack)).integers(2, sample.values)
+        out.message(2, body.raw(labels[sample.labels]))
+    for location, frame in enumerate(locations, 1):
         function = functions[frame.function, frame.file]
         line = Writer().integer(1, function).integer(2, frame.line)
         out.message(4, Writer().integer(1, location).message(4, line))
@@ -100,12 +120,18 @@ def _value_type(strings: _Ids[str], kind: tuple[str, str]) -> Writer:
     return Writer().integer(1, strings[kind[0]]).integer(2, strings[kind[1]])
 
 
-def _sample(strings: _Ids[str], locations: _Ids[Frame], sample: Sample) -> Writer:
-    out = Writer()
-    out.integers(1, map(locations.__getitem__, sample.stack)).integers(2, sample.values)
-    for key, value in sample.labels:
-        out.message(3, Writer().integer(1, strings[key]).integer(2, strings[value]))
-    return out
+class _Labels(dict[tuple[tuple[str, str], ...], bytes]):
+    """Encoded labels of a sample: few combinations, each of many samples."""
+
+    def __init__(self, strings: _Ids[str]) -> None:
+        self._strings = strings
+
+    def __missing__(self, labels: tuple[tuple[str, str], ...]) -> bytes:
+        out = Writer()
+        for key, value in labels:
+            out.message(3, Writer().integer(1, self._strings[key]).integer(2, self._strings[value]))
+        self[labels] = encoded = bytes(out)
+        return encoded
 
 
 def decode(data: bytes, limit: int = MAX_PROFILE_BYTES) -> Profile:

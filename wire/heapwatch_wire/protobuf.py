@@ -83,6 +83,11 @@ class Writer:
         """A sub-message, written even when it is empty."""
         return self.data(field, bytes(value._out), keep=True)
 
+    def raw(self, fields: bytes) -> Writer:
+        """Fields that are encoded already."""
+        self._out += fields
+        return self
+
     def integers(self, field: int, values: Iterable[int]) -> Writer:
         """Packed int64 or uint64."""
         return self.data(field, b"".join(map(varint, values)))
