@@ -56,6 +56,11 @@ RENDER = Frame("Template.render", "/usr/lib/python3/site-packages/jinja2/environ
 QUERY = Frame("Session.execute", "/usr/lib/python3/site-packages/sqlalchemy/orm/session.py", 2365)
 RESIZE = Frame("Image.resize", "/usr/lib/python3/site-packages/PIL/Image.py", 2365)
 LOAD = Frame("load_settings", "/srv/shop/app/settings.py", 12)
+IMPORTED = Frame("<module>", "/srv/shop/app/settings.py", 20)
+IMPORT = tuple(
+    Frame(name, "<frozen importlib._bootstrap>", 1)
+    for name in ("_call_with_frames_removed", "_load_unlocked", "_find_and_load_unlocked", "_find_and_load")
+)
 
 STACKS: tuple[tuple[tuple[Frame, ...], str, float], ...] = (
     ((REMEMBER, FEED, DISPATCH, SERVE), "GET /feed", 0.44),
@@ -65,7 +70,7 @@ STACKS: tuple[tuple[tuple[Frame, ...], str, float], ...] = (
     ((QUERY, FEED, DISPATCH, SERVE), "GET /feed", 0.09),
     ((QUERY, PHOTO, DISPATCH, SERVE), "POST /photos", 0.03),
     ((RESIZE, PHOTO, DISPATCH, SERVE), "POST /photos", 0.05),
-    ((LOAD, SERVE), "", 0.07),
+    ((LOAD, IMPORTED, *IMPORT, SERVE), "", 0.07),
 )
 
 
@@ -118,15 +123,16 @@ class Process:
 
 LEAKING = (Process(4211), Process(4212))
 STEADY = Process(977, "checkout", "5.0.2")
+OLD = Process(970, "checkout", "5.0.1")  # replaced by STEADY in the middle of the story
 WIDE = Process(31, "wide", "")
 
 
 def rss(process: Process, age: float) -> float:
     """Bytes at `age` seconds before now: the shop grows to 320 MiB, checkout stays."""
     wave = 3 * ((process.pid + int(age) // 60) % 4)
-    return (
-        (180 + wave) if process is STEADY else 320 + wave - (process.pid - 4211) * 12 - age / SPAN * 150
-    ) * MIB
+    if process.service == "checkout":
+        return (180 + wave) * MIB
+    return (320 + wave - (process.pid - 4211) * 12 - age / SPAN * 150) * MIB
 
 
 def metrics(process: Process, now: float, age: float) -> bytes:
@@ -292,12 +298,14 @@ def tell(url: str) -> Story:
     """Send the whole story to the collector at `url`."""
     now = time.time()
     told = leaking_analysis(now)
-    quiet = Analysis("checkout", "5.0.2", now - 20, SPAN, "no leak", 1)
-    ages = range(0, SPAN + 1, 60)
-    profiles = [profile(p, now, age) for p in (*LEAKING, STEADY) for age in range(0, SPAN, 300)]
+    watched = replace(suspicion(now), service="checkout", version="5.0.2")
+    quiet = Analysis("checkout", "5.0.2", now - 20, SPAN, "no leak", 1, (watched,))
+    lives = {LEAKING[0]: (0, SPAN + 1), LEAKING[1]: (0, SPAN + 1), STEADY: (0, 900), OLD: (900, SPAN + 1)}
+    profiles = [profile(p, now, age) for p in LEAKING for age in range(0, SPAN, 300)]
+    points = [metrics(p, now, age) for p, ages in lives.items() for age in range(*ages, 60)]
     sent = [
         *((push.PATH, body, push.CONTENT_TYPE) for body in (*profiles, wide_profile(now))),
-        *((otlp.PATH, metrics(p, now, age), otlp.CONTENT_TYPE) for p in (*LEAKING, STEADY) for age in ages),
+        *((otlp.PATH, body, otlp.CONTENT_TYPE) for body in points),
         *(("/api/v1/analyses", json.dumps(to_json(a)).encode(), "application/json") for a in (told, quiet)),
     ]
     with ThreadPoolExecutor(8) as pool:

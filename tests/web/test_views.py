@@ -142,6 +142,35 @@ def test_flame_graph_by_kind_and_endpoint_and_as_a_table(visit: Callable[..., An
     expect(flame(page)).to_have_attribute("aria-label", re.compile(r"^Flame graph of \d+ k, zoomed"))
 
 
+def test_import_frames_are_left_out_of_the_flame_graph(visit: Callable[..., Any], story: Any) -> None:
+    page = visit(story.url).open(SHOP)
+    region = page.get_by_role("region", name="Where the memory is allocated")
+    expect(region).to_contain_text("Frames of Python’s import machinery are left out.")
+    region.get_by_text("The same as a table").click()
+    loaded = region.get_by_role("row").filter(has_text="load_settings")
+    expect(loaded).to_contain_text(re.compile(r"20\.\d MiB.*7 %"))
+    expect(region.get_by_role("row").filter(has_text="_find_and_load")).to_have_count(0)
+
+
+def test_no_leak_with_something_that_grows(visit: Callable[..., Any], story: Any) -> None:
+    page = visit(story.url).open("#/services/checkout?version=5.0.2")
+    headline = page.locator(".headline")
+    expect(headline).to_contain_text("No leak found in 1 instance over the last 30 min.")
+    expect(headline).to_contain_text("Template.render (environment.py:1295) with 42 KiB/min.")
+
+
+def test_one_version_of_several(visit: Callable[..., Any], story: Any) -> None:
+    page = visit(story.url).open("#/services/checkout")
+    instances = page.get_by_role("region", name="Instances").get_by_role("row")
+    expect(instances).to_have_count(3)
+    expect(page.locator(".headline")).to_contain_text("No leak found")
+    page.get_by_text("5.0.1", exact=True).first.click()
+    expect(instances).to_have_count(2)
+    expect(instances.nth(1)).to_contain_text("pid 970")
+    expect(page.locator(".headline")).to_contain_text("Nothing has been analysed yet.")
+    expect(page).to_have_url(re.compile(r"version=5\.0\.1$"))
+
+
 def test_a_large_flame_graph_answers_at_once(visit: Callable[..., Any], story: Any) -> None:
     page = visit(story.url).open("#/services/wide")
     graph = flame(page)
@@ -248,5 +277,6 @@ def test_every_view_fits_the_screen(
         page.wait_for_load_state("networkidle")
         expect(page.get_by_text("Loading")).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, place
+        page.set_viewport_size({"width": page.viewport_size["width"], "height": 320})
         page.screenshot(path=shots / f"page-{place}-{name}.png", full_page=True)
         assert (shots / f"page-{place}-{name}.png").stat().st_size > 10_000

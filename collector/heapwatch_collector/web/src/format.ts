@@ -101,8 +101,12 @@ export function figure(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
-/** The last two folders of a path are what a person looks for; the whole path goes into the title. */
+const INSTALLED = /^.*\/(?:(?:site|dist)-packages|python3\.\d+t?)\//;
+
+/** What a person looks for in a path: below the library's folder, else its end. The title has it whole. */
 export function shortPath(file: string): string {
+  const inside = file.replace(INSTALLED, "");
+  if (inside !== file) return inside;
   const parts = file.split("/");
-  return parts.length <= 3 ? file : `…/${parts.slice(-2).join("/")}`;
+  return parts.length <= 4 ? file : `…/${parts.slice(-3).join("/")}`;
 }

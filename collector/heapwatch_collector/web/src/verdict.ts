@@ -34,9 +34,14 @@ export function firstForecast(analyses: Analysis[]): DatedForecast | undefined {
 
 /** The headline's words; the forecast, which holds times, is put behind them by the view. */
 export function headline(analyses: Analysis[]): string {
-  const leaks = verdictsOf(analyses).filter((v) => v.verdict === "leak");
+  const verdicts = verdictsOf(analyses);
+  const leaks = verdicts.filter((v) => v.verdict === "leak");
   const worst = leaks[0];
   if (worst) return leakSentence(worst, leaks.length);
+  return [stateSentence(analyses), suspicionSentence(verdicts)].filter(Boolean).join(" ");
+}
+
+function stateSentence(analyses: Analysis[]): string {
   const instances = analyses.reduce((sum, a) => sum + a.instances, 0);
   const seen = `${instances} ${instances === 1 ? "instance" : "instances"}`;
   const window = Math.max(0, ...analyses.map((a) => a.window));
@@ -50,10 +55,20 @@ export function headline(analyses: Analysis[]): string {
   }
 }
 
+function suspicionSentence(suspicions: Evidence[]): string {
+  const worst = suspicions[0];
+  if (!worst) return "";
+  const sites = suspicions.length === 1 ? "One site grows" : `${suspicions.length} sites grow`;
+  return `${sites}, not proved a leak: the fastest is ${placeOf(worst)} with ${byteRate(worst.growth.bytes_per_second)}.`;
+}
+
 function leakSentence(worst: Evidence, leaks: number): string {
-  const { site, growth } = worst;
+  const { growth } = worst;
   const more = leaks > 1 ? `, the fastest of ${leaks} leaks,` : "";
-  const where = `${site.function} (${site.file.split("/").pop() ?? site.file}:${site.line})`;
   const what = worst.type ? ` of ${worst.type}` : "";
-  return `${where}${more} leaks ${byteRate(growth.bytes_per_second)}${what}; ${bytes(worst.live_bytes)} so far.`;
+  return `${placeOf(worst)}${more} leaks ${byteRate(growth.bytes_per_second)}${what}; ${bytes(worst.live_bytes)} so far.`;
+}
+
+function placeOf({ site }: Evidence): string {
+  return `${site.function} (${site.file.split("/").pop() ?? site.file}:${site.line})`;
 }

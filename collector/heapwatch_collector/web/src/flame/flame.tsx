@@ -48,6 +48,14 @@ function step(key: string, from: Frame): Frame | null {
   }
 }
 
+/** Brings the row at `depth` into view, with one more above and below it. */
+function scrollTo(host: HTMLElement, depth: number): void {
+  const top = (depth - 1) * ROW;
+  const bottom = (depth + 2) * ROW;
+  if (top < host.scrollTop) host.scrollTop = top;
+  else if (bottom > host.scrollTop + host.clientHeight) host.scrollTop = bottom - host.clientHeight;
+}
+
 export function Flame({ root, search, leaking, format }: FlameProps): ReactNode {
   const theme = useTheme();
   const [host, width] = useWidth();
@@ -72,8 +80,10 @@ export function Flame({ root, search, leaking, format }: FlameProps): ReactNode 
   const pressed = (event: KeyboardEvent): void => {
     const from = pointed ?? zoomed;
     const next = step(event.key, from);
-    if (next) setPointed(next);
-    else if (event.key === "Enter") setZoomed(from);
+    if (next) {
+      setPointed(next);
+      if (host.current) scrollTo(host.current, next.depth);
+    } else if (event.key === "Enter") setZoomed(from);
     else if (event.key === "Escape") setZoomed(zoomed.parent ?? root);
     else return;
     event.preventDefault();

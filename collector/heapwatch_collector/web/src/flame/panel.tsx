@@ -7,6 +7,7 @@ import { Ready } from "../parts/states";
 import { useQuery } from "../query";
 import { spanOf, type Range } from "../range";
 import { Flame } from "./flame";
+import { foldImports } from "./fold";
 import { functions, matched, unpack, type Frame } from "./graph";
 
 const MOST_NODES = 5000;
@@ -26,10 +27,10 @@ export function FlamePanel({ service, version, range, leaking }: FlamePanelProps
   const [asTable, setAsTable] = useState(false);
   const type = PROFILE_TYPES.find((t) => t.id === typeId) ?? PROFILE_TYPES[0];
   const labels = { service_name: service, service_version: version, endpoint: endpoint || undefined };
-  const profile = useQuery(`flame ${JSON.stringify([labels, type.id, range.key])}`, async (signal) => ({
-    type,
-    root: unpack(await stacktraces(type, labels, spanOf(range), MOST_NODES, signal)),
-  }));
+  const profile = useQuery(`flame ${JSON.stringify([labels, type.id, range.key])}`, async (signal) => {
+    const root = unpack(await stacktraces(type, labels, spanOf(range), MOST_NODES, signal));
+    return { type, root, folded: root !== undefined && foldImports(root) };
+  });
   const endpoints = useQuery(`endpoints ${service} ${range.key}`, (signal) => labelValues("endpoint", service, spanOf(range), signal));
   const tools = (
     <>
@@ -49,9 +50,12 @@ export function FlamePanel({ service, version, range, leaking }: FlamePanelProps
   return (
     <Panel title="Where the memory is allocated" tools={tools}>
       <Ready of={profile} what="the flame graph">
-        {({ root, type: shown }) =>
+        {({ root, type: shown, folded }) =>
           root ? (
-            <Profile key={shown.id} root={root} type={shown} search={search.trim()} leaking={leaking} asTable={asTable} onTable={setAsTable} />
+            <>
+              <Profile key={shown.id} root={root} type={shown} search={search.trim()} leaking={leaking} asTable={asTable} onTable={setAsTable} />
+              {folded && <p className="note">Frames of Python’s import machinery are left out.</p>}
+            </>
           ) : (
             <Empty>No profile in this range. The agent sends its first one within a push interval.</Empty>
           )

@@ -9,7 +9,7 @@ export function placeText(call: Call): string {
 /** A function with its file and line; the whole path is in the title. */
 export function Source({ call }: { call: Call }): ReactNode {
   return (
-    <span className="source" title={`${call.function} (${placeText(call)})`}>
+    <span className="source" title={placeText(call)}>
       <code className="function">{call.function}</code>{" "}
       <code className="place">
         {shortPath(call.file)}

@@ -51,8 +51,7 @@ function Row({ instance, name, analyses }: { instance: Instance; name: string; a
   return (
     <tr>
       <th scope="row" title={instance.id}>
-        {name}
-        <span className="muted"> {instance.host}</span>
+        <span className="number">{name}</span> <span className="muted">{instance.host}</span>
       </th>
       <td className="number">{bytes(instance.rss_bytes)}</td>
       <td className="number wide">{bytes(instance.live_bytes)}</td>

@@ -1,6 +1,6 @@
-import type { ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 import { leak } from "../api/collector";
-import type { Call, Evidence } from "../api/documents";
+import type { Call, Evidence, Site } from "../api/documents";
 import { GrowthChart } from "../charts/growth";
 import { figures, type Figure } from "../evidence/figures";
 import { HolderTree } from "../evidence/holdertree";
@@ -10,7 +10,7 @@ import { CopyButton } from "../parts/copy";
 import { ForecastText } from "../parts/forecast";
 import { Empty, Panel } from "../parts/panel";
 import { ShareBars } from "../parts/sharebar";
-import { placeText } from "../parts/source";
+import { placeText, Source } from "../parts/source";
 import { Ready } from "../parts/states";
 import { StatusTag } from "../parts/status";
 import { Ago, Clock } from "../parts/time";
@@ -129,7 +129,7 @@ function Summary({ evidence }: { evidence: Evidence }): ReactNode {
           </span>
         </dd>
       </div>
-      {site.caller && (
+      {site.caller && !sameCall(site.caller, site) && (
         <div>
           <dt>Called from your code</dt>
           <dd>
@@ -148,19 +148,38 @@ function Summary({ evidence }: { evidence: Evidence }): ReactNode {
 
 const sameCall = (a: Call, b: Call | null): boolean => b !== null && a.file === b.file && a.line === b.line && a.function === b.function;
 
+const STACK_ROWS = 12;
+
 function Stack({ evidence }: { evidence: Evidence }): ReactNode {
-  const { site } = evidence;
-  if (site.stack.length === 0) return <Empty>Not recorded.</Empty>;
+  const { stack } = evidence.site;
+  const [all, setAll] = useState(false);
+  if (stack.length === 0) return <Empty>Not recorded.</Empty>;
+  const shown = all ? stack : stack.slice(0, STACK_ROWS);
   return (
-    <ol className="stack">
-      {site.stack.map((call, i) => (
-        <li key={i} className={sameCall(call, site) ? "stack-site" : sameCall(call, site.caller) ? "stack-caller" : ""}>
-          <code className="function">{call.function}</code> <code className="place">{placeText(call)}</code>
-          {sameCall(call, site) && <span className="tag">allocates</span>}
-          {sameCall(call, site.caller) && !sameCall(call, site) && <span className="tag">your code</span>}
-        </li>
-      ))}
-    </ol>
+    <>
+      <ol className="stack">
+        {shown.map((call, i) => (
+          <StackRow key={i} call={call} site={evidence.site} />
+        ))}
+      </ol>
+      {shown.length < stack.length && (
+        <button type="button" onClick={() => setAll(true)}>
+          Show {stack.length - shown.length} more
+        </button>
+      )}
+    </>
+  );
+}
+
+function StackRow({ call, site }: { call: Call; site: Site }): ReactNode {
+  const allocates = sameCall(call, site);
+  const own = !allocates && sameCall(call, site.caller);
+  return (
+    <li className={allocates ? "stack-site" : ""}>
+      <Source call={call} />
+      {allocates && <span className="tag">allocates</span>}
+      {own && <span className="tag">your code</span>}
+    </li>
   );
 }
 

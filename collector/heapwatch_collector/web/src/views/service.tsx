@@ -57,7 +57,7 @@ export function ServiceView({ service, route }: { service: string; route: Route 
   const said = useQuery(`analyses ${service}`, (signal) => analyses(service, signal));
   const versions = useMemo(() => [...new Set(seen.data?.instances.map((i) => i.version) ?? [])].sort(), [seen.data]);
   const chosen = useMemo(() => relevant(said.data ?? [], versions, version), [said.data, versions, version]);
-  const leaking = useMemo(() => new Set(verdictsOf(chosen).map((v) => v.site.function)), [chosen]);
+  const leaking = useMemo(() => new Set(verdictsOf(chosen).flatMap((v) => (v.verdict === "leak" ? [v.site.function] : []))), [chosen]);
   return (
     <main>
       <div className="view-head">

@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { useContext, type ReactNode } from "react";
 import { metrics, services, type Span } from "../api/collector";
 import type { Service } from "../api/documents";
 import { RSS } from "../charts/timeline";
@@ -7,11 +7,12 @@ import { bytes } from "../format";
 import { Ready } from "../parts/states";
 import { StatusTag } from "../parts/status";
 import { Ago } from "../parts/time";
-import { useQuery } from "../query";
+import { Refresh, useQuery } from "../query";
 import { rangeOf, spanOf, type Range } from "../range";
 import { serviceHref, type Route } from "../route";
 
 const SPARK_POINTS = 40;
+const SPARK_REFRESH = 60;
 const URGENCY = ["leak", "learning", "unknown", "no leak"];
 
 export function ServicesView({ route }: { route: Route }): ReactNode {
@@ -28,6 +29,7 @@ export function ServicesView({ route }: { route: Route }): ReactNode {
 }
 
 function Table({ services, range, route }: { services: Service[]; range: Range; route: Route }): ReactNode {
+  const refresh = useContext(Refresh);
   const sorted = [...services].sort(
     (a, b) => URGENCY.indexOf(a.status) - URGENCY.indexOf(b.status) || (b.rss_bytes ?? 0) - (a.rss_bytes ?? 0),
   );
@@ -59,7 +61,9 @@ function Table({ services, range, route }: { services: Service[]; range: Range; 
               <td className="number wide">{service.instances}</td>
               <td className="number">{bytes(service.rss_bytes)}</td>
               <td className="wide">
-                <RssLine service={service.name} range={range} />
+                <Refresh value={refresh === null ? null : Math.max(refresh, SPARK_REFRESH)}>
+                  <RssLine service={service.name} range={range} />
+                </Refresh>
               </td>
               <td className="number wide">
                 <Ago time={service.last_seen} />
