@@ -7,18 +7,18 @@ from collections.abc import Mapping
 
 from heapwatch_wire.evidence import Evidence, from_json
 
-from heapwatch_alerts.links import Links
 from heapwatch_alerts.states import Alert
 from heapwatch_alerts.transport import TransportError, get
 from heapwatch_alerts.wording import filled, humanized
+
+_DOCUMENT = "/api/v1/leaks/{?service}/{?heapwatch_site}?version={?version}"
 
 
 def details(alert: Alert, collector: str, token: str) -> Mapping[str, str]:
     """Annotations for a leak alert from its evidence document; none for other alerts, or without one."""
     if alert.rule.name != "MemoryLeak":
         return {}
-    template = Links("", collector).evidence(alert.rule)
-    address = filled(template, alert.rule.threshold.unit, alert.labels, alert.value)
+    address = filled(collector.rstrip("/") + _DOCUMENT, alert.rule.threshold.unit, alert.labels, alert.value)
     try:
         return summary(from_json(Evidence, json.loads(get(address, token))))
     except (TransportError, ValueError) as error:

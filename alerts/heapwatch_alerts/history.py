@@ -51,10 +51,10 @@ class History:
         """
         if complete:
             self._current = set()
+        self._forget(now)
         for name, labels, value in page:
             if name in self._depth:
                 self._append(now, name, labels_of(labels), value)
-        self._forget(now)
 
     def last(self, series: Series) -> dict[Labels, float]:
         """The value of each fitting series on the newest reading."""

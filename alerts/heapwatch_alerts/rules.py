@@ -53,7 +53,7 @@ SITE = (
 class Rule:
     """One alert. `hold` is how many seconds the condition must last; `action` what a person does first.
 
-    `summary` and `evidence` (a path of the collector) are templates, see `heapwatch_alerts.wording`.
+    `summary` and `evidence` (a page of the collector) are templates, see `heapwatch_alerts.wording`.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Rule:
     hold: int
     summary: str
     action: str
-    evidence: str = "/api/v1/leaks?service={?service}"
+    evidence: str = "/#/services/{?service}"
 
     @property
     def alert(self) -> str:
@@ -114,11 +114,8 @@ _LIMIT_SHARE = Ratio(_last("container.memory.working_set"), _last("heapwatch.con
 _PAUSES = Quantile(0.99, (*INSTANCE, "cpython_gc_generation"), BY_NAME["heapwatch.gc.pause"], 5 * MINUTE)
 
 # Routes of the reference application; a rule for another service names its own.
-_FEED = (Matcher("http_request_method", "=", "GET"), Matcher("http_route", "=~", "/|/feed|/api/feed"))
-_UPLOAD = (
-    Matcher("http_request_method", "=", "POST"),
-    Matcher("http_route", "=~", "/(api/)?(posts?|p|upload)(/new)?"),
-)
+_FEED = (Matcher("http_request_method", "=", "GET"), Matcher("http_route", "=", "/feed"))
+_UPLOAD = (Matcher("http_request_method", "=", "POST"), Matcher("http_route", "=", "/new"))
 _FAILED = Matcher("http_response_status_code", "=~", "5..")
 
 # Below one request a second, ratios of rates say more about chance than about users.
@@ -167,7 +164,7 @@ RULES: tuple[Rule, ...] = (
         0,
         "{service} leaks {value} at {code_function_name} ({code_file_path}:{code_line_number})",
         "Read the evidence: it names the type, what holds the objects, and the change to make.",
-        "/api/v1/leaks/{?service}/{?heapwatch_site}?version={?version}",
+        "/#/services/{?service}/leaks/{?heapwatch_site}?version={?version}",
     ),
     Rule(
         "MemoryLimitNear",

@@ -104,7 +104,7 @@ def observations(name: str, value: float, rate: Callable[[float], float], **labe
 
 
 def requests(seconds: float, rate: Callable[[float], float], **attributes: str) -> World:
-    route = {"http_request_method": "GET", "http_route": "/", "http_response_status_code": "200"}
+    route = {"http_request_method": "GET", "http_route": "/feed", "http_response_status_code": "200"}
     return observations("http.server.request.duration", seconds, rate, **{**route, **attributes})
 
 
@@ -125,7 +125,7 @@ def surge(before: float, after: float, at: float) -> Callable[[float], float]:
 
 _OLD = gauge("process.uptime", lambda t: 7200 + t)
 _GENERATION = label("cpython.gc.generation")
-_UPLOAD = {"http_request_method": "POST", "http_route": "/posts/new"}
+_UPLOAD = {"http_request_method": "POST", "http_route": "/new"}
 _LEAK = {
     "heapwatch_site": "5f0c",
     "code_function_name": "Feed.load",

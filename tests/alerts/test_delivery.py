@@ -47,7 +47,7 @@ def test_a_webhook_reads_as_alertmanagers_own(receiver: Any, webhook: Webhook, s
     }
     assert alert["annotations"]["summary"] == "shop uses 90% of its memory limit and may be killed"
     assert alert["annotations"]["runbook_url"] == "https://books.example/runbooks/memory-critical.md"
-    assert alert["annotations"]["evidence_url"] == "https://memory.example/api/v1/leaks?service=shop"
+    assert alert["annotations"]["evidence_url"] == "https://memory.example/#/services/shop"
     assert alert["startsAt"] == "2023-11-14T22:15:20.000Z"
     assert alert["endsAt"] == "0001-01-01T00:00:00Z"
     (ended,) = resolved["alerts"]

@@ -223,7 +223,7 @@ def attributes_of(metric: Metric, rng: random.Random) -> dict[str, str]:
     values = {
         "heapwatch.event": ("oom_kill", "high"),
         "http.request.method": ("GET", "POST"),
-        "http.route": ("/", "/posts/new"),
+        "http.route": ("/feed", "/new"),
         "http.response.status_code": ("200", "500"),
         "app.cache.result": ("hit", "miss"),
     }

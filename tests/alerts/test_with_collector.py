@@ -120,7 +120,7 @@ def test_a_leak_reaches_the_webhook_with_its_evidence_and_ends(
         "action": "",
         "summary": "",
         "runbook_url": "",
-        "evidence_url": f"{collector}/api/v1/leaks/shop/5f0c?version=1.4",
+        "evidence_url": f"{collector}/#/services/shop/leaks/5f0c?version=1.4",
         "leaks": "Session, 3.516MiB an hour (3.09MiB to 3.777MiB at 95%)",
         "in": "1 of 1 instances",
         "held_by": "shop.feed.SESSIONS['u:17']",
