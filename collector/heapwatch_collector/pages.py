@@ -10,6 +10,8 @@ from heapwatch_collector.context import Collector
 
 DIST = Path(__file__).parent / "web" / "dist"
 
+_YEAR = 365 * 86400
+
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Heapwatch</title>
 <h1>Heapwatch</h1><p>The collector runs. Its page is not built yet: run <code>make page</code>.</p>
 <p>The API is described by <a href="/api/v1/openapi.json">/api/v1/openapi.json</a>.</p></html>
@@ -29,9 +31,9 @@ def routes(collector: Collector, dist: Path = DIST) -> Blueprint:
         answer.cache_control.no_cache = True
         return answer
 
-    @doors.get("/<path:name>")
-    def file(name: str) -> Response:
-        return send_from_directory(dist, name)
+    @doors.get("/assets/<path:name>")
+    def asset(name: str) -> Response:
+        return send_from_directory(dist / "assets", name, max_age=_YEAR)
 
     @doors.get("/healthz")
     def healthz() -> Response:

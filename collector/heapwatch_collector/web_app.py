@@ -20,7 +20,7 @@ from heapwatch_collector.receive import routes as receive
 
 log = logging.getLogger(__name__)
 
-_OPEN_ENDPOINTS = {"pages.healthz", "pages.readyz", "pages.page", "pages.file"}
+_OPEN_ENDPOINTS = {"pages.healthz", "pages.readyz", "pages.page", "pages.asset"}
 _CONNECT_PATHS = ("/querier.v1.", "/push.v1.")
 
 
@@ -92,7 +92,7 @@ def _http_error(error: HTTPException) -> Response:
     answer = _refuse(Refusal(status, error.description or error.name, mend))
     allowed = getattr(error, "valid_methods", None)
     if allowed:
-        answer.headers["Allow"] = ", ".join(allowed)
+        answer.headers["Allow"] = ", ".join(sorted(allowed))
     return answer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
-import sys
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,15 +25,6 @@ MEMORY_TYPES = (
     ("inuse_objects", "count"),
     ("inuse_space", "bytes"),
 )
-INUSE_SPACE = "memory:inuse_space:bytes:space:bytes"
-INUSE_OBJECTS = "memory:inuse_objects:count:space:bytes"
-ALLOC_SPACE = "memory:alloc_space:bytes:space:bytes"
-
-_SERVE = (
-    "import argparse, sys; from heapwatch_collector import command; p = argparse.ArgumentParser(); "
-    "command.configure(p); sys.exit(command.run(p.parse_args()))"
-)
-SERVE = [sys.executable, "-c", _SERVE]
 
 
 @dataclass
@@ -77,13 +68,12 @@ class Client:
     def post_json(self, path: str, value: Any) -> Answer:
         return self.post(path, json.dumps(value).encode(), "application/json")
 
-    def push(self, profile: Profile, **labels: str) -> Answer:
-        return self.post(
-            "/push.v1.PusherService/Push",
-            gzip.compress(push_body(profile, **labels), 1),
-            "application/proto",
-            **{"Content-Encoding": "gzip"},
-        )
+    def push(self, profile: Profile, **labels: str) -> None:
+        """Deliver `profile` as the agent does; it must be accepted."""
+        body = gzip.compress(build_push(profile, **labels), 1)
+        path = "/push.v1.PusherService/Push"
+        answer = self.post(path, body, "application/proto", **{"Content-Encoding": "gzip"})
+        assert (answer.status, answer.body) == (200, b""), answer.body
 
     def ask(self, method: str, **message: Any) -> Any:
         """A call of querier.v1 in JSON that must succeed."""
@@ -92,14 +82,14 @@ class Client:
         return answer.json
 
 
-def push_body(profile: Profile, **labels: str) -> bytes:
+def build_push(profile: Profile, **labels: str) -> bytes:
     named = {"__name__": "memory", "service_name": "shop", "instance": "web-1", **labels}
     pairs = [{"name": k, "value": v} for k, v in named.items()]
     sample = {"raw_profile": gzip.compress(profile.SerializeToString(), 1), "ID": "0b3b"}
     return PushRequest(series=[{"labels": pairs, "samples": [sample]}]).SerializeToString()
 
 
-def make_profile(
+def build_profile(
     stacks: Sequence[tuple[Frames, Sequence[int], Mapping[str, str]]],
     at: float = 0.0,
     types: Sequence[tuple[str, str]] = MEMORY_TYPES,
@@ -142,7 +132,7 @@ def make_profile(
     return profile
 
 
-def metrics_body(
+def build_metrics(
     values: Mapping[str, float],
     at: float = 0.0,
     service: str = "shop",
@@ -173,31 +163,43 @@ def metrics_body(
 StartCollector = Callable[..., tuple[Client, Any]]
 
 
+@pytest.fixture(scope="session")
+def make_profile() -> Callable[..., Profile]:
+    """make_profile([(frames innermost first, a value per type, labels), ...], at=Unix s, types=...)."""
+    return build_profile
+
+
+@pytest.fixture(scope="session")
+def make_push() -> Callable[..., bytes]:
+    """make_push(profile, **labels): a serialized push.v1.PushRequest."""
+    return build_push
+
+
+@pytest.fixture(scope="session")
+def make_metrics() -> Callable[..., bytes]:
+    """make_metrics({name: gauge, ...}, at=, service=, instance=, version=): an OTLP request."""
+    return build_metrics
+
+
 @pytest.fixture
-def start_collector(spawn: Any, tmp_path: Path) -> StartCollector:
+def start_collector(spawn: Any, heapwatch: list[str], tmp_path: Path) -> StartCollector:
     """start_collector(*options, data=..., env=...) -> (Client, Child)."""
 
     def start(
         *options: str, data: Path = tmp_path / "data", env: Mapping[str, str] | None = None
     ) -> tuple[Client, Any]:
-        child = spawn(*SERVE, "--listen", "127.0.0.1:0", "--data", str(data), *options, env=env)
+        child = spawn(*heapwatch, "serve", "--listen", "127.0.0.1:0", "--data", str(data), *options, env=env)
         line = child.wait_line("listening on http://")
-        assert child.lines[0] == line
         return Client(line.rpartition("//")[2]), child
 
     return start
 
 
 @pytest.fixture(scope="module")
-def module_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """One collector for the tests of a module that each use services of their own."""
-    # The lead's `spawn` lives as long as a test; this one must live as long as the module.
-    import subprocess
-
-    data = tmp_path_factory.mktemp("data")
-    with subprocess.Popen(
-        [*SERVE, "--listen", "127.0.0.1:0", "--data", str(data)], stdout=subprocess.PIPE, text=True
-    ) as process:
+def collector(heapwatch: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """One collector for the tests of a module, which each use services of their own."""
+    command = [*heapwatch, "serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path_factory.mktemp("data"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield Client(process.stdout.readline().strip().rpartition("//")[2])
         process.terminate()

@@ -101,18 +101,18 @@ def _series(store: Store, asked: Any) -> Message:
 
 
 def _select_merge_stacktraces(store: Store, asked: Any) -> Message:
-    stacks = profiles.stack_totals(store, _selection(asked))
+    stacks = profiles.stack_totals(store, _selection(store, asked))
     graph = flame_graph(stacks, _max_nodes(asked), _call_site(asked))
     return proto.SelectMergeStacktracesResponse(flamegraph=graph)
 
 
 def _select_merge_profile(store: Store, asked: Any) -> Message:
-    selection = _selection(asked)
+    selection = _selection(store, asked)
     return to_pprof(selection.type, profiles.stack_totals(store, selection), selection.end)
 
 
 def _select_series(store: Store, asked: Any) -> Message:
-    selection = _selection(asked)
+    selection = _selection(store, asked)
     if not 0.001 <= asked.step <= 1e9 or (selection.end - selection.start) / 1000 / asked.step > _MAX_POINTS:
         raise Malformed(
             f"step={asked.step:g} gives too many points",
@@ -137,7 +137,9 @@ def _select_series(store: Store, asked: Any) -> Message:
 
 
 def _diff(store: Store, asked: Any) -> Message:
-    left, right = (profiles.stack_totals(store, _selection(side)) for side in (asked.left, asked.right))
+    left, right = (
+        profiles.stack_totals(store, _selection(store, side)) for side in (asked.left, asked.right)
+    )
     graph = flame_graph_diff(left, right, _max_nodes(asked.left))
     return proto.DiffResponse(flamegraph=graph)
 
@@ -162,7 +164,7 @@ def _range(asked: Any) -> tuple[int, int]:
     return start, end or LATEST
 
 
-def _selection(asked: Any) -> Selection:
+def _selection(store: Store, asked: Any) -> Selection:
     type_id = asked.profile_typeID
     if type_id.count(":") != 4:
         raise Malformed(
@@ -170,11 +172,20 @@ def _selection(asked: Any) -> Selection:
             "write name:sample_type:sample_unit:period_type:period_unit",
         )
     start, end = _range(asked)
-    return Selection(type_id, selector.parse(asked.label_selector), start, end)
+    return Selection(type_id, _matchers(store, asked.label_selector), start, end)
+
+
+def _matchers(store: Store, text: str) -> tuple[selector.Matcher, ...]:
+    """The matchers of a selector, their regular expressions compiled once: a query may never come to them."""
+    matchers = selector.parse(text)
+    for matcher in matchers:
+        if matcher.op in ("=~", "!~"):
+            store.rows("SELECT match('', {expression:String})", {"expression": matcher.value})
+    return matchers
 
 
 def _label_sets(store: Store, asked: Any) -> list[dict[str, str]]:
-    return profiles.label_sets(store, [selector.parse(text) for text in asked.matchers], *_range(asked))
+    return profiles.label_sets(store, [_matchers(store, text) for text in asked.matchers], *_range(asked))
 
 
 def _max_nodes(asked: Any) -> int:

@@ -93,7 +93,8 @@ class Batch:
 
     def add_samples(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Rows in the order of the columns of SAMPLES."""
-        self.rows.setdefault(SAMPLES, []).extend(rows)
+        if rows:
+            self.rows.setdefault(SAMPLES, []).extend(rows)
 
     def add_profile(self, service: str, series: int, time: int, types: list[str], period: int) -> None:
         self.rows.setdefault(PROFILES, []).append((service, series, time, types, period))
