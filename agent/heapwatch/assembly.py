@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import dataclass, field
 
 from heapwatch_wire.settings import AgentSettings
@@ -50,12 +51,21 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     agent = Agent(settings, identity, sampler, leaks, failures, courier)
     control = ControlServer(agent)
     # A child may be about to execute another program: wait, or the socket would stay behind.
-    agent.once("control", control.start, delay=FORK_DELAY if forked else 0.0)
+    agent.once("control", lambda: _start_control(control), delay=FORK_DELAY if forked else 0.0)
     agent.every(LEAKS_SLICE, "leaks", leaks.observe, first=LEAKS_SLICE)
     agent.at_stop("control", control.stop)
     if courier is not None:
         _schedule_pushes(agent, courier, _telemetry(agent, resident))
     return agent
+
+
+def _start_control(control: ControlServer) -> None:
+    try:
+        control.start()
+    except RuntimeError:
+        # A short program is at its end, where Python (3.12 and later) starts no more threads.
+        if threading.main_thread().is_alive():
+            raise
 
 
 def _telemetry(agent: Agent, resident: Resident) -> Telemetry:

@@ -71,12 +71,18 @@ class Host:
     def _hook_process(self) -> None:
         if not self._hooked:
             self._hooked = True
-            atexit.register(self.stop)
+            atexit.register(self._at_exit)
             os.register_at_fork(
                 before=self._before_fork,
                 after_in_parent=self._after_fork_in_parent,
                 after_in_child=self._after_fork_in_child,
             )
+
+    def _at_exit(self) -> None:
+        agent = self.agent
+        if agent is not None:
+            with agent.failures.guard("exit"):
+                self.stop()
 
     def _before_fork(self) -> None:
         # The thread may be inside the C library, some of whose locks (the resolver's) a fork leaves taken

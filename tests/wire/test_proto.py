@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from google.protobuf.json_format import MessageToDict, ParseDict
-from google.protobuf.message import DecodeError
-from heapwatch_wire import proto
-from heapwatch_wire.proto import compile as compiler
+
+json_format = pytest.importorskip("google.protobuf.json_format")
+message = pytest.importorskip("google.protobuf.message")
+proto = pytest.importorskip("heapwatch_wire.proto")
+compiler = pytest.importorskip("heapwatch_wire.proto.compile")
 
 
 @pytest.mark.integration
@@ -19,10 +20,10 @@ def test_committed_files_are_what_the_sources_compile_to() -> None:
 
 def test_messages_carry_the_public_json_names() -> None:
     asked = {"profileTypeID": "memory:inuse_space:bytes:space:bytes", "maxNodes": "64", "start": "1000"}
-    request = ParseDict(asked, proto.SelectMergeStacktracesRequest())
+    request = json_format.ParseDict(asked, proto.SelectMergeStacktracesRequest())
     assert request.profile_typeID == "memory:inuse_space:bytes:space:bytes"
     assert request.HasField("max_nodes")
-    assert MessageToDict(request) == asked
+    assert json_format.MessageToDict(request) == asked
 
 
 def test_a_query_answer_survives_the_wire() -> None:
@@ -33,5 +34,5 @@ def test_a_query_answer_survives_the_wire() -> None:
 
 
 def test_bytes_that_are_no_message_are_refused() -> None:
-    with pytest.raises(DecodeError):
+    with pytest.raises(message.DecodeError):
         proto.Profile.FromString(b"\x0a\xff")
