@@ -12,6 +12,9 @@ from heapwatch_alerts.rules import JOB, RULES, UP, Rule
 from heapwatch_alerts.states import Alert, Change, States
 from heapwatch_alerts.transport import TransportError
 
+MAX_DETAILS = 10
+"""Most alerts of one evaluation whose details are looked up; the others only link to them."""
+
 LOOKBACK = 300.0
 """Seconds for which the last page counts while the collector can't be read; Prometheus' own figure."""
 
@@ -30,7 +33,7 @@ class Watch:
     """`read` gives the page's samples or raises PageError; `target` names it in CollectorDown.
 
     `detail` looks up what an alert's notifications say beyond its rule, once, when it fires; `report`
-    gets a line for each thing worth a person's eye.
+    gets a line for each thing worth a person's eye: of a failure that lasts, its begin and its end.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Watch:
         self._states = States(rules)
         self._resolved: list[Alert] = []
         self._last_reading: float | None = None
+        self._troubles: dict[int, str] = {}
         self.counts = Counts()
 
     @property
@@ -62,8 +66,9 @@ class Watch:
         """One evaluation at `now` (Unix seconds). Raises nothing for a page or receiver that fails."""
         self._take_reading(now)
         change = self._states.evaluate(self._history, now)
-        for alert in change.fired:
+        for alert in change.fired[:MAX_DETAILS]:
             alert.details = self._detail(alert)
+        for alert in change.fired:
             self._report(f"firing: {alert.title}")
         for alert in change.resolved:
             self._report(f"resolved: {alert.title}")
@@ -76,12 +81,13 @@ class Watch:
             samples = self._read()
         except PageError as error:
             self.counts.failed_readings += 1
-            self._report(f"not read: {error}")
+            self._trouble(self._read, f"not read: {error}")
             # For a while the last page still counts: a restart of the collector ends no alert.
             lost = self._last_reading is None or now - self._last_reading > LOOKBACK
             self._history.record(now, [(UP.prometheus, self._up, 0.0)], complete=lost)
             return
         self._last_reading = now
+        self._trouble(self._read, "")
         self._history.record(now, [*samples, (UP.prometheus, self._up, 1.0)])
 
     def _tell(self, change: Change, now: float) -> None:
@@ -95,6 +101,14 @@ class Watch:
         for sender in self._senders:
             try:
                 self.counts.notifications += sender.send((*self._states.firing, *self._resolved), now)
+                self._trouble(sender, "")
             except TransportError as error:
                 self.counts.failed_notifications += 1
-                self._report(f"not delivered: {error}")
+                self._trouble(sender, f"not delivered: {error}")
+
+    def _trouble(self, source: object, text: str) -> None:
+        """Report what `source` suffers from (empty: nothing) unless it was the same before."""
+        before = self._troubles.get(id(source), "")
+        if text != before:
+            self._report(text or f"over: {before}")
+            self._troubles[id(source)] = text

@@ -138,3 +138,28 @@ def test_a_receiver_that_is_down_stops_nothing(story: Any) -> None:
     assert told.times("firing", "MemoryCritical") == [2.0]
     assert dead.attempts == alive.attempts == 41
     assert told.watch.counts.failed_notifications == 41
+
+
+def test_a_failure_that_lasts_is_reported_at_its_begin_and_its_end(story: Any) -> None:
+    lines: list[str] = []
+    told = story(memory(lambda m: 0.1), fault=fails_between(5, 7), options={"report": lines.append})
+    told.run(20)
+    assert lines == ["not read: connection refused", "over: not read: connection refused"]
+    assert told.watch.counts.failed_readings == 8
+
+
+def test_details_are_looked_up_once_and_for_a_few_alerts_only(story: Any) -> None:
+    asked: list[str] = []
+
+    def detail(alert: Any) -> dict[str, str]:
+        asked.append(alert.rule.name)
+        return {"held_by": "shop.SESSIONS"}
+
+    leaks = [
+        Line("heapwatch.leak.growth", lambda t: 5e3, heapwatch_site=str(i), code_function_name="load")
+        for i in range(25)
+    ]
+    told = story(leaks, options={"detail": detail}).run(5)
+    assert len(told.times("firing", "MemoryLeak")) == 25
+    assert asked == ["MemoryLeak"] * 10
+    assert sum(alert.details == {"held_by": "shop.SESSIONS"} for alert in told.watch.firing) == 10
