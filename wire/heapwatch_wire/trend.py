@@ -131,8 +131,9 @@ def without_load(
 ) -> list[float]:
     """`y` less what the request rate explains beside a line in `x` (Frisch and Waugh 1933).
 
-    More load can only mean more bytes. A rate that is itself a line in time can't be told from time: it
-    gets all that it can explain. A rate steadier than `variation` (standard deviation over mean) is left out.
+    More load can only mean more bytes. A rate that is nearly a line in time (R² over 0.9) can't be told
+    from time: it gets all that it can explain. A rate steadier than `variation` (standard deviation over
+    mean) is left out.
     """
     rates = _rates_at(x, load)
     mean = sum(rates) / len(rates) if rates else 0.0
@@ -141,7 +142,7 @@ def without_load(
     if mean <= 0 or spread <= len(rates) * (variation * mean) ** 2:
         return list(y)
     own, rest = residuals(x, rates), residuals(x, y)
-    if sum(o * o for o in own) < 1e-2 * spread:
+    if sum(o * o for o in own) < 0.1 * spread:
         own, rest = off, list(y)
     square = sum(o * o for o in own)
     weight = max(0.0, sum(o * r for o, r in zip(own, rest, strict=True)) / square)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from heapwatch_wire.evidence import Call, Evidence, Forecast, Holder, Site
 
 from heapwatch.cli.table import WIDTH, cut_left, table
-from heapwatch.cli.units import count, duration, moment, share, size
+from heapwatch.cli.units import count, duration, moment, share, signed_size, size
 
 _LABEL = 12
 _ROOTS = {
@@ -33,7 +33,7 @@ def evidence_text(evidence: Evidence) -> str:
         _entry("growth", _growth(evidence)),
         _entry("live now", _live(evidence)),
         _entry("where", _where(evidence.site)),
-        _entry("type", [evidence.type or "unknown: the blocks are not Python objects"]),
+        _entry("type", [evidence.type] if evidence.type else []),
         _entry("held by", _holders(evidence.holders)),
         _entry("made by", _shares(evidence)),
         _entry("limit", _forecast(evidence.forecast, evidence.time)),
@@ -47,32 +47,35 @@ def evidence_text(evidence: Evidence) -> str:
 
 def evidence_table(documents: Sequence[Evidence]) -> str:
     """One line for each document, the fastest growth first."""
-    header = (">#", "verdict", ">per minute", ">live", ">objects", "type", "allocated at")
+    header = (">#", "verdict", ">per minute", ">live", ">objects", "type")
     ordered = sorted(documents, key=lambda d: -d.growth.bytes_per_second)
     rows = [
         (
             str(number),
-            document.verdict.upper() if document.verdict == "leak" else document.verdict,
-            _signed(document.growth.bytes_per_second * 60),
+            "LEAK" if document.verdict == "leak" else document.verdict,
+            signed_size(document.growth.bytes_per_second * 60),
             size(document.live_bytes),
             count(document.live_objects),
             cut_left(document.type or "?", 28),
-            place(document.site, 60),
         )
         for number, document in enumerate(ordered, 1)
     ]
-    return table(header, rows)
+    return site_table(header, rows, [d.site for d in ordered])
+
+
+def site_table(header: Sequence[str], rows: Sequence[Sequence[str]], sites: Sequence[Site | Call]) -> str:
+    """A table whose last column, in the room that is left, says where each row's site is."""
+    used = max(len(line) for line in table(header, rows).splitlines())
+    places = [place(site, WIDTH - used - 2) for site in sites]
+    return table([*header, "allocated at"], [[*row, where] for row, where in zip(rows, places, strict=True)])
 
 
 def holders_text(site: Site, type: str, holders: Sequence[Holder], reasons: Sequence[str]) -> str:
     """What holds the objects of `site`."""
-    found = list(_holders(holders)) or [
-        "no object of this site was found alive; its blocks may not be objects"
-    ]
     sections = [
         f"{place(site)}\n",
-        _entry("type", [type or "unknown: the blocks are not Python objects"]),
-        _entry("held by", found),
+        _entry("type", [type] if type else []),
+        _entry("held by", _holders(holders)),
         _entry("evidence", [f"- {reason}" for reason in reasons]),
     ]
     return "\n".join(section for section in sections if section)
@@ -110,10 +113,10 @@ def _headline(evidence: Evidence) -> str:
 
 def _growth(evidence: Evidence) -> Iterator[str]:
     growth = evidence.growth
-    low, high = (_signed(v * 60) for v in (growth.low, growth.high))
+    low, high = (signed_size(v * 60) for v in (growth.low, growth.high))
     rate = growth.bytes_per_second
     yield (
-        f"{_signed(rate * 60)} a minute, {_signed(rate * 3600)} an hour"
+        f"{signed_size(rate * 60)} a minute, {signed_size(rate * 3600)} an hour"
         f"  ({share(growth.confidence)} sure: {low} to {high} a minute)"
     )
     where = "" if evidence.instances == 1 else f", in {evidence.growing} of {evidence.instances} processes"
@@ -190,7 +193,3 @@ def _entry(label: str, lines: Iterable[str]) -> str:
     if not wrapped:
         return ""
     return "\n".join(f"{label if i == 0 else '':<{_LABEL}}{line}" for i, line in enumerate(wrapped))
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{size(value)}"

@@ -17,6 +17,11 @@ def size(value: float) -> str:
     return f"{sign}{amount:.0f} B" if unit == 0 else f"{sign}{_figures(amount)} {_SIZES[unit]}"
 
 
+def signed_size(value: float) -> str:
+    """A change in bytes: "+1.20 MiB", "-3.00 KiB", "0 B"."""
+    return f"{'+' if value > 0 else ''}{size(value)}"
+
+
 def count(value: float) -> str:
     """A number of objects: "41,300"; below ten with one decimal when it isn't whole."""
     if abs(value) < 9.95 and abs(value - round(value)) > 0.05:

@@ -32,7 +32,9 @@ MAX_NODES = 4000
 MAX_HOLDERS_OF_ONE = 24
 MAX_CPU = 8.0
 _CHUNK = 200
-_OVERLAP = 2000
+MAX_OVERLAP = 10_000
+
+NO_OBJECTS = "no sampled block of the site that lives now is a Python object, or the storage of one"
 
 # Two searches at once would find each other's list of the heap.
 _turn = threading.Lock()
@@ -66,14 +68,20 @@ class _Node:
 
 
 class HolderSearch:
-    """Searches what holds live samples of the stacks `stack_ids`; `thread` names who allocated most."""
+    """Searches what holds live samples of the stacks `stack_ids`; `thread` names who allocated most.
+
+    `cpu` is what it has cost so far, in seconds.
+    """
 
     def __init__(self, sampler: Objects, stack_ids: Sequence[int], budget: float, thread: str = "") -> None:
         self._budget = budget
         self._thread = thread
-        self._cpu = 0.0
+        self.cpu = 0.0
         self._depth = 0
         self._scanned = 0
+        self._overlap = 0
+        self._looked_twice = False
+        self._roots = Roots()
         self._heap = 0
         self._slices = 0
         self._done = False
@@ -85,15 +93,15 @@ class HolderSearch:
         self._edges: dict[int, list[_Node]] = defaultdict(list)
         del looked_at, chosen
         self._done = not self._samples
-        self._outcome: Outcome | None = Outcome(self._type) if self._done else None
+        self._outcome = Outcome(self._type, (), (NO_OBJECTS,)) if self._done else None
 
     def advance(self) -> bool:
         """One slice of at most the budget; True when the search is over."""
         if not self._done:
             with _turn:
-                started = time.perf_counter()
-                self._slice(started + self._budget)
-                self._cpu += time.perf_counter() - started
+                started = time.thread_time()
+                self._slice(time.perf_counter() + self._budget)
+                self.cpu += time.thread_time() - started
                 self._slices += 1
         return self._done
 
@@ -102,55 +110,73 @@ class HolderSearch:
         return self._outcome or self._conclude()
 
     def _slice(self, deadline: float) -> None:
-        if self._scanned == 0:
-            self._roots = Roots()
         if not self._pass(deadline):
             return
         self._scanned = 0
         self._depth += 1
         self._climb()
-        unresolved = [s for s in self._samples if not self._resolved(s)]
-        wanted = {id(n) for s in unresolved for n in _upwards(s)}
-        self._frontier = {key: node for key, node in self._frontier.items() if id(node) in wanted}
-        exhausted = self._depth >= MAX_DEPTH or self._cpu > MAX_CPU or len(self._nodes) >= MAX_NODES
+        self._frontier = self._still_wanted(self._frontier.values())
+        if not self._frontier and not self._looked_twice:
+            # An object may have slipped past between two slices: before C code is blamed, look again.
+            self._looked_twice = True
+            self._frontier = self._still_wanted(n for n in self._nodes.values() if _missing(n) > 0)
+        exhausted = self._depth >= MAX_DEPTH or self.cpu > MAX_CPU or len(self._nodes) >= MAX_NODES
         if exhausted or not self._frontier:
-            self._outcome = self._conclude()
-            self._done = True
-            self._samples.clear()
-            self._nodes.clear()
-            self._frontier.clear()
-            del self._roots
+            self._finish()
+
+    def _still_wanted(self, nodes: Iterable[_Node]) -> dict[int, _Node]:
+        """Those of `nodes` that are above a sample for which no root was found yet."""
+        wanted = {id(n) for s in self._samples if not _resolved(s) for n in _upwards(s)}
+        return {id(node.obj): node for node in nodes if id(node) in wanted}
+
+    def _finish(self) -> None:
+        self._outcome = self._conclude()
+        self._done = True
+        self._samples.clear()
+        self._nodes.clear()
+        self._frontier.clear()
+        del self._roots
 
     def _pass(self, deadline: float) -> bool:
-        """Look for holders of the frontier in the rest of the heap; True when all of it was seen."""
-        heap = gc.get_objects() + self._roots.frozen
-        self._heap = len(heap)
-        # Objects freed since the last slice have moved the others forward.
-        end = max(0, self._scanned - _OVERLAP)
-        targets = self._frontier.keys()
+        """Look for holders of the frontier in the rest of the heap; True when all of it was seen.
+
+        The oldest generation first, where objects move little, and only forward; what has moved out of the
+        young ones meanwhile is at its end.
+        """
+        heap = gc.get_objects(generation=2)
+        end = begin = max(0, self._scanned - self._overlap)
         untracked = any(not gc.is_tracked(node.obj) for node in self._frontier.values())
         while end < len(heap):
-            chunk = heap[end : end + _CHUNK]
+            self._look(heap[end : end + _CHUNK], untracked)
             end += _CHUNK
-            referents = gc.get_referents(*chunk)
-            if untracked:
-                referents += gc.get_referents(*_untracked(referents))
-            if not targets.isdisjoint(map(id, referents)):
-                self._look(chunk, untracked)
             if time.perf_counter() > deadline:
                 break
         self._scanned = end
-        return self._scanned >= len(heap)
+        # Objects freed until the next slice move the others forward, so it begins a little before.
+        self._overlap = min(MAX_OVERLAP, (end - begin) // 4)
+        if end < len(heap):
+            return False
+        young = gc.get_objects(generation=1) + gc.get_objects(generation=0) + self._roots.frozen
+        self._heap = len(heap) + len(young)
+        del heap
+        for begin in range(0, len(young), _CHUNK):
+            self._look(young[begin : begin + _CHUNK], untracked)
+        return True
 
-    def _look(self, chunk: Iterable[object], untracked: bool) -> None:
+    def _look(self, chunk: Sequence[object], untracked: bool) -> None:
+        """Record those of `chunk` that hold an object of the frontier."""
+        referents = gc.get_referents(*chunk)
+        if untracked:
+            referents += gc.get_referents(*_untracked(referents))
+        if self._frontier.keys().isdisjoint(map(id, referents)):
+            return
         for holder in chunk:
             if type(holder) is _Node or is_own(holder):
                 continue
             referents = gc.get_referents(holder)
             self._record(holder, referents)
-            if untracked:
-                for inner in _untracked(referents):
-                    self._record(inner, gc.get_referents(inner))
+            for inner in _untracked(referents) if untracked else ():
+                self._record(inner, gc.get_referents(inner))
 
     def _record(self, holder: object, referents: Iterable[object]) -> None:
         for key in map(id, referents):
@@ -158,7 +184,7 @@ class HolderSearch:
             if node is None:
                 continue
             known = self._edges[key]
-            if any(other.obj is holder for other in known):
+            if any(other.obj is holder for other in known) or any(n.obj is holder for n, _ in node.above):
                 continue
             if len(known) < MAX_HOLDERS_OF_ONE:
                 known.append(_Node(holder))
@@ -181,16 +207,13 @@ class HolderSearch:
                         frontier[id(node.obj)] = node
         self._frontier = frontier
 
-    def _resolved(self, sample: _Node) -> bool:
-        return any(node.root is not None for node in _upwards(sample))
-
     def _conclude(self) -> Outcome:
         chains = [_chain(sample) for sample in self._samples]
         holders = merge([_named_thread(chain, self._thread) for chain in chains])
         held = sum(chain.root.kind not in ("unknown", "C") for chain in chains)
         reasons = [
             f"{held} of {len(chains)} sampled objects are reachable from what Python code keeps"
-            f" ({self._depth} passes over {self._heap:,} objects, {self._cpu:.2f} s in {self._slices} slices)"
+            f" ({self._depth} passes over {self._heap:,} objects, {self.cpu:.2f} s in {self._slices} slices)"
         ]
         if any(chain.root.kind == "unknown" for chain in chains):
             reasons.append("objects that only a reference cycle holds go at the next full garbage collection")
@@ -212,6 +235,10 @@ def _choose(objects: Sequence[object]) -> tuple[str, list[object]]:
 def _untracked(objects: Iterable[object]) -> list[object]:
     """Dicts and tuples that the collector doesn't track since all they hold are atoms."""
     return [o for o in objects if (type(o) is dict or type(o) is tuple) and not gc.is_tracked(o)]
+
+
+def _resolved(sample: _Node) -> bool:
+    return any(node.root is not None for node in _upwards(sample))
 
 
 def _upwards(sample: _Node) -> Iterator[_Node]:

@@ -8,6 +8,7 @@ read through the descriptors that CPython itself made. So no `__eq__`, `__hash__
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import types
 from collections import Counter, deque
@@ -19,6 +20,13 @@ MAX_SCANNED = 20_000
 _KEY_SHOWN = 40
 _PLAIN = (str, int, float, bool, bytes, type(None))
 _MANY = "[*]"
+_FRAME_OF: dict[type, str] = {
+    types.GeneratorType: "gi_frame",
+    types.CoroutineType: "cr_frame",
+    types.AsyncGeneratorType: "ag_frame",
+}
+OPTIMIZED = 1
+"""CO_OPTIMIZED: the code of a function, whose variables are not in a dict."""
 _CONTAINERS_SHOWN = 8
 _ITEMS_SHOWN = 20
 
@@ -100,7 +108,28 @@ def step(holder: object, held: object) -> Step:
     if is_a(holder, threading.local):
         # Its __dict__ is that of the calling thread, made by running the service's __init__.
         return TO_THREADS
+    frame = holder if type(holder) is types.FrameType else suspended_frame(holder)
+    if frame is not None:
+        name = next((n for n, value in local_variables(frame) if value is held), None)
+        return _same(f", local {name}" if name else ", a value in use")
     return _in_instance(holder, held)
+
+
+def suspended_frame(holder: object) -> types.FrameType | None:
+    """The frame of a suspended generator, coroutine or asynchronous generator."""
+    name = _FRAME_OF.get(type(holder))
+    return getattr(holder, name) if name else None
+
+
+def local_variables(frame: types.FrameType) -> list[tuple[str, Any]]:
+    """(name, value) of each local variable of `frame`, which is left as it was."""
+    snapshot: Any = frame.f_locals
+    entries = list(snapshot.items())
+    if type(snapshot) is dict and frame.f_code.co_flags & OPTIMIZED and sys.getrefcount(snapshot) <= 3:
+        # Before 3.13 the frame keeps this copy: it would hold the variables until the function returns.
+        # Held by the frame, the variable and the argument only: nobody else has seen it.
+        snapshot.clear()
+    return entries
 
 
 def _same(text: str) -> Step:

@@ -11,17 +11,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
-from heapwatch.leaks.references import Step, is_a, type_name
+from heapwatch.leaks.references import OPTIMIZED, Step, is_a, local_variables, suspended_frame, type_name
 
 RootKind = Literal["module", "class", "thread", "frame", "generator", "C", "unknown"]
 OWN_CODE = str(Path(__file__).resolve().parent.parent) + os.sep
-MAX_FROZEN = 20_000
-
-# Attributes that hold the frame and the code of what can be suspended.
-_SUSPENDED = {
-    types.GeneratorType: ("gi_frame", "gi_code"),
-    types.CoroutineType: ("cr_frame", "cr_code"),
-    types.AsyncGeneratorType: ("ag_frame", "ag_code"),
+MAX_FROZEN = 100_000
+_CODE = {
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.ModuleType,
+    types.CodeType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    property,
+    classmethod,
+    staticmethod,
 }
 
 
@@ -64,9 +71,9 @@ def in_running_frame(held: object) -> tuple[Root, Step] | None:
     Running frames are not tracked by the garbage collector, so no pass over the heap finds them.
     """
     for frame in _running_frames():
-        if frame.f_code.co_filename.startswith(OWN_CODE):
-            continue
-        name = next((n for n, value in _locals(frame) if value is held), None)
+        if frame.f_code.co_filename.startswith(OWN_CODE) or not frame.f_code.co_flags & OPTIMIZED:
+            continue  # Variables of a module's frame are its globals.
+        name = next((n for n, value in local_variables(frame) if value is held), None)
         if name is not None:
             text = f", local {name}"
             return Root("frame", _code_name(frame.f_code, frame.f_lineno)), Step(text, text)
@@ -78,23 +85,9 @@ def is_own(holder: object) -> bool:
     return type(holder) is types.FrameType and holder.f_code.co_filename.startswith(OWN_CODE)
 
 
-def _locals(frame: types.FrameType) -> list[tuple[str, Any]]:
-    snapshot: Any = frame.f_locals
-    entries = list(snapshot.items())
-    optimized = frame.f_code.co_flags & 1  # CO_OPTIMIZED: a function's frame, its variables not in a dict.
-    if optimized and type(snapshot) is dict and sys.getrefcount(snapshot) <= 3:
-        # Before 3.13 the frame keeps this copy: it would hold the variables until the function returns.
-        # Held by the frame, the variable and the argument only: nobody else has seen it.
-        snapshot.clear()
-    return entries
-
-
 def _suspended(holder: object) -> Root | None:
-    attributes = _SUSPENDED.get(type(holder))
-    if attributes is None:
-        return None
-    frame, code = (getattr(holder, name) for name in attributes)
-    return Root("generator", _code_name(code, frame.f_lineno)) if frame is not None else None
+    frame = suspended_frame(holder)
+    return None if frame is None else Root("generator", _code_name(frame.f_code, frame.f_lineno))
 
 
 def _code_name(code: types.CodeType, line: int | None) -> str:
@@ -110,14 +103,14 @@ def _running_frames() -> Iterator[types.FrameType]:
 
 
 def _frozen(starts: list[dict[str, Any]]) -> list[object]:
-    """Containers near the modules' globals, nearest first."""
+    """Containers near the modules' globals, nearest first, without what makes up code."""
     found: list[object] = list(starts)
     seen = set(map(id, found))
     for container in found:
         if len(found) >= MAX_FROZEN:
             break
         for inner in gc.get_referents(container):
-            if id(inner) not in seen and gc.is_tracked(inner):
+            if id(inner) not in seen and type(inner) not in _CODE and gc.is_tracked(inner):
                 seen.add(id(inner))
                 found.append(inner)
     return found

@@ -47,15 +47,22 @@ class SiteTotals:
         return self.frames[top[0][0]] if top else (self.frame,)
 
 
-def roll_up(rows: Iterable[Row]) -> dict[Frame, SiteTotals]:
-    """The sites of `rows`, each stack counted where its responsible frame is."""
+def roll_up(rows: Iterable[Row], known: dict[int, Frame]) -> dict[Frame, SiteTotals]:
+    """The sites of `rows`, each stack counted where its responsible frame is.
+
+    `known` remembers the responsible frames by stack from one call to the next, for the stacks of `rows`.
+    """
     sites: dict[Frame, SiteTotals] = {}
+    seen: dict[int, Frame] = {}
     for row in rows:
-        frame = responsible(row.frames)
+        frame = seen.get(row.stack_id) or known.get(row.stack_id) or responsible(row.frames)
+        seen[row.stack_id] = frame
         totals = sites.get(frame)
         if totals is None:
             totals = sites[frame] = SiteTotals(frame)
         totals.add(row)
+    known.clear()
+    known.update(seen)
     return sites
 
 
@@ -72,6 +79,7 @@ class History:
         self._times = array("d")
         self._bytes: dict[Frame, array[float]] = {}
         self._objects: dict[Frame, array[float]] = {}
+        self._present: set[Frame] = set()
 
     def observe(self, now: float, sites: dict[Frame, SiteTotals]) -> None:
         """Add a point at `now`, Unix seconds, to each site kept; a site without samples gets zeros."""
@@ -79,9 +87,10 @@ class History:
         del self._times[: -self._max_points]
         for frame in sites:
             if frame not in self._bytes:
-                # It had no sample before: that is a point too, the start of its growth.
-                zero = [0.0] if len(self._times) > 1 else []
+                # Without a sample at the last observation it had none: a point too, the start of growth.
+                zero = [0.0] if len(self._times) > 1 and frame not in self._present else []
                 self._bytes[frame], self._objects[frame] = array("d", zero), array("d", zero)
+        self._present = set(sites)
         for frame, values in self._bytes.items():
             totals = sites.get(frame)
             values.append(totals.live_bytes if totals else 0.0)

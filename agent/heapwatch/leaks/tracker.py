@@ -13,16 +13,21 @@ from heapwatch_wire.sites import Frame, own_caller, site_id
 
 from heapwatch.identity import Identity
 from heapwatch.leaks.holders import HolderSearch, Outcome
+from heapwatch.leaks.pace import Pace
 from heapwatch.leaks.sites import History, SiteTotals, roll_up
 from heapwatch.sampler import Sampler
 
-OBSERVE_EVERY = 2.0
-JUDGE_EVERY = 10.0
-SEARCH_AGAIN = 120.0
+# Seconds between two looks, and the share of a core that they may cost; dearer looks come less often.
+OBSERVE = (2.0, 0.003)
+JUDGE = (10.0, 0.002)
+SEARCH = (1.0, 0.05)
+SEARCH_AGAIN = 600.0
+SEARCH_AGAIN_IF_NOTHING = 60.0
 FORGET_AFTER = 600.0
 LEAST_SAMPLES = 5
 MAX_JUDGED = 24
 MAX_SUSPECTS = 32
+MAX_SEARCHED = 8
 SERIES_SHOWN = 60
 ENDPOINTS_SHOWN = 5
 STACK_SHOWN = 40
@@ -38,6 +43,15 @@ class Suspect:
     search: HolderSearch | None = None
     searched: float = 0.0
     outcome: Outcome = field(default_factory=Outcome)
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second."""
+        return self.finding.growth.bytes_per_second if self.finding.growth else 0.0
+
+    def search_due(self, now: float) -> bool:
+        """Whether its holders are to be searched, for the first time or anew."""
+        return now - self.searched >= (SEARCH_AGAIN if self.outcome.holders else SEARCH_AGAIN_IF_NOTHING)
 
 
 class LeakTracker:
@@ -55,20 +69,21 @@ class LeakTracker:
         self._history = History()
         self._sites: dict[Frame, SiteTotals] = {}
         self._suspects: dict[Frame, Suspect] = {}
+        self._responsible: dict[int, Frame] = {}
+        self._observing, self._judging, self._searching = Pace(*OBSERVE), Pace(*JUDGE), Pace(*SEARCH)
         self._observed = self._judged = 0.0
 
     def observe(self, now: float) -> None:
         """Do what is due at `now` (Unix seconds); called by the agent's background thread."""
         with self._lock:
-            if now - self._observed >= OBSERVE_EVERY:
-                self._observed = now
-                self._sites = roll_up(self._sampler.export())
-                self._history.observe(now, self._sites)
-            if now - self._judged >= JUDGE_EVERY:
-                self._judged = now
-                self._judge(now)
-            if self._settings.holders:
-                self._advance(now)
+            if self._observing.due(now):
+                with self._observing.work(now):
+                    self._look(now)
+            if self._judging.due(now):
+                with self._judging.work(now):
+                    self._judge(now)
+            if self._settings.holders and self._searching.due(now):
+                self._search(now)
 
     def documents(self) -> list[Evidence]:
         """A document for each site that grows now, the fastest first."""
@@ -79,7 +94,9 @@ class LeakTracker:
     def sites(self) -> dict[Frame, SiteTotals]:
         """All sites as last observed, or as of now when nothing has been observed."""
         with self._lock:
-            return self._sites or roll_up(self._sampler.export())
+            if not self._sites:
+                self._sites = roll_up(self._sampler.export(), self._responsible)
+            return self._sites
 
     def points(self, frame: Frame) -> list[tuple[float, float, float]]:
         """(Unix time, live bytes, live objects) of a site's recent past."""
@@ -100,7 +117,13 @@ class LeakTracker:
             time.sleep(2 * self._settings.holders_budget)
         return describe_site(totals), search.outcome()
 
+    def _look(self, now: float) -> None:
+        self._observed = now
+        self._sites = roll_up(self._sampler.export(), self._responsible)
+        self._history.observe(now, self._sites)
+
     def _judge(self, now: float) -> None:
+        self._judged = now
         interval = float(self._sampler.stats().get("interval", 0) or self._settings.sampling_interval)
         for frame in self._history.grown(LEAST_SAMPLES * interval)[:MAX_JUDGED]:
             finding = judge([Series(self._history.points(frame), interval, self._identity.started)])
@@ -111,21 +134,20 @@ class LeakTracker:
         kept = sorted(self._suspects.values(), key=lambda s: -s.seen)[:MAX_SUSPECTS]
         self._suspects = {s.frame: s for s in kept if now - s.seen < FORGET_AFTER}
 
-    def _advance(self, now: float) -> None:
-        """One slice for the suspect whose search runs, or for the first whose search is due."""
+    def _search(self, now: float) -> None:
+        """One slice for the suspect whose search runs, or for the fastest whose search is due."""
         suspects = [s for s in self._suspects.values() if s.frame in self._sites]
+        suspects.sort(key=lambda s: -s.rate)
         running = next((s for s in suspects if s.search), None)
-        suspect = running or next((s for s in suspects if self._due(s, now)), None)
+        suspect = running or next((s for s in suspects[:MAX_SEARCHED] if s.search_due(now)), None)
         if suspect is None:
             return
         if suspect.search is None:
             suspect.searched = now
             suspect.search = self._new_search(self._sites[suspect.frame])
         if suspect.search.advance():
+            self._searching.spent(now, suspect.search.cpu)
             suspect.outcome, suspect.search = suspect.search.outcome(), None
-
-    def _due(self, suspect: Suspect, now: float) -> bool:
-        return now - suspect.searched >= (SEARCH_AGAIN if suspect.outcome.holders else SEARCH_AGAIN / 4)
 
     def _new_search(self, totals: SiteTotals) -> HolderSearch:
         thread = totals.threads.most_common(1)

@@ -12,9 +12,8 @@ from heapwatch_wire.evidence import Call
 
 from heapwatch.cli.commands.ps import agents_table
 from heapwatch.cli.options import add_common, add_pid, client, print_json
-from heapwatch.cli.render import place
-from heapwatch.cli.table import WIDTH, table
-from heapwatch.cli.units import count, size
+from heapwatch.cli.render import site_table
+from heapwatch.cli.units import count, signed_size, size
 
 HELP = "show the allocation sites with most live memory, and how they grow"
 
@@ -67,29 +66,26 @@ def screen(
 ) -> str:
     """The processes, then the sites; allocation rates need the numbers of one refresh before."""
     known = {site["id"]: site for site in before.get("sites", ())}
+    shown = now["sites"][:limit]
     rows = [
         (
             size(site["live_bytes"]),
             count(site["live_objects"]),
-            _signed(site["growth"] * 60),
+            signed_size(site["growth"] * 60),
             _rate(site, known.get(site["id"]), now["time"] - before.get("time", now["time"])),
             site["id"],
-            place(Call(site["function"], site["file"], site["line"]), WIDTH - 60),
         )
-        for site in now["sites"][:limit]
+        for site in shown
     ]
-    header = (">live", ">objects", ">growth/min", ">alloc/s", "site", "allocated at")
-    return f"{agents_table(answers)}\n\n{table(header, rows)}"
+    places = [Call(site["function"], site["file"], site["line"]) for site in shown]
+    header = (">live", ">objects", ">growth/min", ">alloc/s", "site")
+    return f"{agents_table(answers)}\n\n{site_table(header, rows, places)}"
 
 
 def _rate(site: Mapping[str, Any], before: Mapping[str, Any] | None, seconds: float) -> str:
     if before is None or seconds <= 0:
         return "-"
     return size(max(0.0, site["alloc_bytes"] - before["alloc_bytes"]) / seconds)
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{size(value)}"
 
 
 def _refreshes(args: argparse.Namespace) -> bool:
