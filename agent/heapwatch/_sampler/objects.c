@@ -92,8 +92,11 @@ static void gil_match_block(struct search *search, PyObject *object)
     gil_match_address(search, gil_block_of_object(object), object);
 }
 
+/* A str may be shorter than its type's structure, so only types are read that surely aren't. */
 static void gil_match_storage(struct search *search, PyObject *object)
 {
+    if (!PyObject_IS_GC(object) && !PyByteArray_Check(object))
+        return;
     const uintptr_t *words = (const uintptr_t *)object;
     size_t count = (size_t)Py_TYPE(object)->tp_basicsize / sizeof *words;
     for (size_t word = sizeof(PyObject) / sizeof *words; word < count; word++)
