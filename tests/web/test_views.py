@@ -159,6 +159,13 @@ def test_no_leak_with_something_that_grows(visit: Callable[..., Any], story: Any
     expect(headline).to_contain_text("Template.render (environment.py:1295) with 42 KiB/min.")
 
 
+def test_an_old_verdict_is_called_old(visit: Callable[..., Any], story: Any) -> None:
+    here = visit(story.url)
+    here.page.clock.install(time=story.now + 3600)
+    page = here.open(SHOP)
+    expect(page.locator(".headline")).to_contain_text("Analysed 60 min ago. That is long ago")
+
+
 def test_one_version_of_several(visit: Callable[..., Any], story: Any) -> None:
     page = visit(story.url).open("#/services/checkout")
     instances = page.get_by_role("region", name="Instances").get_by_role("row")

@@ -5,14 +5,16 @@ import type uPlot from "uplot";
 import type { Span } from "../api/collector";
 import type { Instance, Series } from "../api/documents";
 import { bytes } from "../format";
-import { align, type Points } from "./align";
+import { align, type Points, type Value } from "./align";
 import { Chart, drawLevel, drawMark, type Line } from "./chart";
 import { seriesColor, useTheme, type Theme } from "./theme";
 
 export const RSS = "process.memory.usage";
 export const LIVE = "heapwatch.heap.live";
 
-const MOST_LINES = 8;
+/** Instances with a colour and a place in the legend; more are drawn in grey. */
+const NAMED = 8;
+const GREY = 60;
 
 export interface Mark {
   time: number;
@@ -35,35 +37,46 @@ interface Row {
   live: Points;
 }
 
-/** The largest instances, each with its two lines. */
-function rowsOf(series: Series[], theme: Theme): { rows: Row[]; left: number } {
-  const last = (points: Points | undefined): number => points?.at(-1)?.[1] ?? 0;
+/** The instances that live and are largest by name, others in grey, and how many are left out. */
+function rowsOf(series: Series[], theme: Theme, step: number): { rows: Row[]; grey: Points[]; left: number } {
   const by = (name: string): Map<string, Points> =>
     new Map(series.filter((s) => s.name === name).map((s) => [s.instance, s.points as unknown as Points]));
   const rss = by(RSS);
   const live = by(LIVE);
-  const ids = [...new Set([...rss.keys(), ...live.keys()])];
-  const shown = ids.sort((a, b) => last(rss.get(b)) - last(rss.get(a))).slice(0, MOST_LINES).sort();
+  const end = Math.max(0, ...series.map((s) => s.points.at(-1)?.[0] ?? 0));
+  const rank = (id: string): { alive: boolean; size: number } => {
+    const [time = 0, size] = rss.get(id)?.at(-1) ?? [];
+    return { alive: time >= end - Math.max(2 * step, 60), size: size ?? 0 };
+  };
+  const ids = [...new Set([...rss.keys(), ...live.keys()])].sort((a, b) => {
+    const [left, right] = [rank(a), rank(b)];
+    return Number(right.alive) - Number(left.alive) || right.size - left.size;
+  });
+  const shown = ids.slice(0, NAMED).sort();
   const rows = shown.map((id, i) => ({
     id,
     color: seriesColor(theme, i),
     rss: rss.get(id) ?? [],
     live: live.get(id) ?? [],
   }));
-  return { rows, left: ids.length - shown.length };
+  const others = ids.slice(NAMED);
+  return { rows, grey: others.slice(0, GREY).map((id) => rss.get(id) ?? []), left: others.length };
 }
 
 export function Timeline({ series, instances, names, marks, span, step }: TimelineProps): ReactNode {
   const theme = useTheme();
   const [cursor, setCursor] = useState<number | null>(null);
-  const { rows, left } = useMemo(() => rowsOf(series, theme), [series, theme]);
-  const data = useMemo(() => align(rows.flatMap((row) => [row.rss, row.live]), Math.max(step * 3, 90)), [rows, step]);
-  const lines = rows.flatMap((row): Line[] => [
-    { name: `${row.id} RSS`, color: row.color },
-    { name: `${row.id} live`, color: row.color, dashed: true, width: 1.25 },
-  ]);
+  const { rows, grey, left } = useMemo(() => rowsOf(series, theme, step), [series, theme, step]);
+  const data = useMemo(() => align([...grey, ...rows.flatMap((row) => [row.rss, row.live])], Math.max(step * 3, 90)), [rows, grey, step]);
+  const lines = [
+    ...grey.map((_, i): Line => ({ name: `other ${i}`, color: `${theme.muted}66`, width: 1 })),
+    ...rows.flatMap((row): Line[] => [
+      { name: `${row.id} RSS`, color: row.color },
+      { name: `${row.id} live`, color: row.color, dashed: true, width: 1.25 },
+    ]),
+  ];
   const limits = [...new Set(instances.map((i) => i.limit_bytes).filter((limit) => limit !== null))];
-  const highest = Math.max(0, ...rows.flatMap((row) => row.rss.map(([, value]) => value ?? 0)));
+  const highest = useMemo(() => data.slice(1).flat().reduce<number>((most, value) => Math.max(most, value ?? 0), 0), [data]);
   const shownLimits = limits.filter((limit) => limit <= highest * 2.5);
   const draw = (plot: uPlot): void => {
     for (const limit of shownLimits) drawLevel(plot, limit, `limit ${bytes(limit)}`, theme.leak);
@@ -86,7 +99,7 @@ export function Timeline({ series, instances, names, marks, span, step }: Timeli
         draw={draw}
         onCursor={setCursor}
       />
-      <Legend rows={rows} names={names} data={data} cursor={cursor} left={left} />
+      <Legend rows={rows} names={names} columns={data.slice(1 + grey.length)} cursor={cursor} left={left} />
       <p className="note keys">
         <span>— RSS</span> <span>┄ live Python heap</span> {marks.some((m) => m.kind === "start") && <span>▲ instance started</span>}{" "}
         {marks.some((m) => m.kind === "anomaly") && <span>◆ anomaly</span>}{" "}
@@ -99,15 +112,16 @@ export function Timeline({ series, instances, names, marks, span, step }: Timeli
 interface LegendProps {
   rows: Row[];
   names: Map<string, string>;
-  data: ReturnType<typeof align>;
+  /** Two per row: RSS and live heap at each time of the chart. */
+  columns: Value[][];
   cursor: number | null;
   left: number;
 }
 
-function Legend({ rows, names, data, cursor, left }: LegendProps): ReactNode {
+function Legend({ rows, names, columns, cursor, left }: LegendProps): ReactNode {
   const valueAt = (column: number, points: Points): number | null | undefined => {
     if (cursor === null) return points.at(-1)?.[1];
-    const values = data[column + 1] ?? [];
+    const values = columns[column] ?? [];
     for (let i = cursor; i >= 0; i -= 1) if (values[i] !== undefined) return values[i];
     return null;
   };
@@ -121,7 +135,7 @@ function Legend({ rows, names, data, cursor, left }: LegendProps): ReactNode {
           <span className="number muted">{bytes(valueAt(2 * i + 1, row.live))} live</span>
         </li>
       ))}
-      {left > 0 && <li className="muted">and {left} smaller instances</li>}
+      {left > 0 && <li className="muted">and {left} more, in grey</li>}
     </ul>
   );
 }

@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 import type { Analysis, Instance } from "../api/documents";
 import { byteRate, bytes, percent } from "../format";
 import { ForecastTimes } from "../parts/forecast";
@@ -11,7 +11,10 @@ interface InstanceTableProps {
   analyses: Analysis[];
 }
 
+const ROWS = 20;
+
 export function InstanceTable({ instances, names, analyses }: InstanceTableProps): ReactNode {
+  const [all, setAll] = useState(false);
   const sorted = [...instances].sort((a, b) => b.last_seen - a.last_seen || (b.rss_bytes ?? 0) - (a.rss_bytes ?? 0));
   return (
     <Panel title="Instances" note={`${instances.length} seen in this range`}>
@@ -33,12 +36,17 @@ export function InstanceTable({ instances, names, analyses }: InstanceTableProps
               </tr>
             </thead>
             <tbody>
-              {sorted.map((instance) => (
+              {(all ? sorted : sorted.slice(0, ROWS)).map((instance) => (
                 <Row key={instance.id} instance={instance} name={names.get(instance.id) ?? instance.id} analyses={analyses} />
               ))}
             </tbody>
           </table>
         </div>
+      )}
+      {!all && sorted.length > ROWS && (
+        <button type="button" onClick={() => setAll(true)}>
+          Show {sorted.length - ROWS} more
+        </button>
       )}
     </Panel>
   );

@@ -10,7 +10,7 @@ import { ForecastText } from "../parts/forecast";
 import { Empty, Panel } from "../parts/panel";
 import { Ready } from "../parts/states";
 import { StatusTag } from "../parts/status";
-import { Ago } from "../parts/time";
+import { Ago, useNow } from "../parts/time";
 import { useQuery } from "../query";
 import { rangeOf, spanOf, stepOf, type Range } from "../range";
 import { useSetQuery, type Route } from "../route";
@@ -87,10 +87,14 @@ function VersionChoice({ versions, version }: { versions: string[]; version: str
   return <Choice label="Version" options={options} value={version ?? ""} onChange={(key) => setQuery("version", key || null)} />;
 }
 
+/** Seconds after which an analysis is no longer news: many times its usual interval. */
+const LATE = 600;
+
 function Headline({ analyses: list }: { analyses: Analysis[] }): ReactNode {
   const status = statusOf(list);
   const forecast = firstForecast(list);
   const time = Math.max(0, ...list.map((a) => a.time));
+  const now = useNow();
   return (
     <div className={`headline headline-${status.replace(" ", "-")}`}>
       <StatusTag status={status} />
@@ -113,6 +117,7 @@ function Headline({ analyses: list }: { analyses: Analysis[] }): ReactNode {
             Analysed <Ago time={time} />.
           </>
         )}{" "}
+        {time > 0 && now - time > LATE && <strong>That is long ago: is heapwatch analyze still running? </strong>}
         {list.flatMap((a) => a.notes).join(" ")}
       </p>
     </div>

@@ -1,4 +1,5 @@
 import { useContext, type ReactNode } from "react";
+import { hasToken } from "../api/client";
 import { metrics, services, type Span } from "../api/collector";
 import type { Service } from "../api/documents";
 import { RSS } from "../charts/timeline";
@@ -93,12 +94,13 @@ function RssLine({ service, range }: { service: string; range: Range }): ReactNo
 }
 
 function HowToAttach(): ReactNode {
-  const address = window.location.origin;
+  const token = hasToken() ? " HEAPWATCH_TOKEN=…" : "";
+  const settings = `HEAPWATCH_COLLECTOR=${window.location.origin}${token} HEAPWATCH_SERVICE=shop`;
   return (
     <div className="panel attach">
       <p>No service has sent anything yet. Attach one in three lines:</p>
       <pre>
-        <code>{`pip install heapwatch\nexport HEAPWATCH_COLLECTOR=${address} HEAPWATCH_SERVICE=shop\nheapwatch run -- gunicorn yourapp:app`}</code>
+        <code>{`pip install heapwatch\nexport ${settings}\nheapwatch run -- gunicorn yourapp:app`}</code>
       </pre>
       <p className="note">It appears here within seconds of its first delivery. No code of yours changes.</p>
     </div>
