@@ -74,7 +74,9 @@ def usable(folder: Path) -> bool:
         return False
     said = subprocess.run([folder / "node", "--version"], capture_output=True, text=True, check=False).stdout
     found = re.match(r"v(\d+)\.(\d+)", said)
-    version = (int(found[1]), int(found[2])) if found else (0, 0)
+    if found is None:
+        return False
+    version = (int(found[1]), int(found[2]))
     return (20, 19) <= version < (21, 0) or version >= (22, 12)
 
 
