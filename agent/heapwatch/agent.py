@@ -17,8 +17,9 @@ from heapwatch.identity import Identity
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.profiles import Profiles
 from heapwatch.sampler import Sampler
+from heapwatch.threads import BackgroundThread, Signal
 
-THREAD_NAME = "heapwatch"
+OWN_WORK = "(heapwatch)"
 LONGEST_WAIT = 3600.0
 
 
@@ -32,6 +33,8 @@ class _Task:
 
 class Agent:
     """Calls registered tasks from one daemon thread; a task that fails is counted and called again.
+
+    What the thread allocates is labelled OWN_WORK instead of an endpoint.
 
     `settings`, `identity`, `sampler`, `profiles`, `leaks` and `failures` are there for whoever plugs in;
     `courier` is None without a collector.
@@ -56,9 +59,8 @@ class Agent:
         self._tasks: list[_Task] = []
         self._closers: list[tuple[str, Callable[[], None]]] = []
         self._turn = threading.Lock()
-        self._halt = threading.Event()
         self._closing = False
-        self._thread: threading.Thread | None = None
+        self._thread: BackgroundThread | None = None
 
     def every(self, interval: float, name: str, task: Callable[[float], None], first: float = 0.0) -> None:
         """Call `task(now)`, Unix seconds, `first` seconds after now and then every `interval` seconds."""
@@ -75,7 +77,8 @@ class Agent:
     @property
     def running(self) -> bool:
         """Whether the background thread lives and is not asked to end."""
-        return self._thread is not None and self._thread.is_alive() and not self._halt.is_set()
+        thread = self._thread
+        return thread is not None and thread.alive and not thread.halt.is_set()
 
     def status(self) -> dict[str, Any]:
         """What the agent says about itself, as JSON values; times in Unix seconds, sizes in bytes."""
@@ -86,26 +89,22 @@ class Agent:
             "sampler": {"reason": self.sampler.reason, **self.sampler.stats()},
             "collector": {
                 "address": self.settings.collector,
-                "waiting": len(courier) if courier else 0,
-                "delivered": courier.delivered if courier else 0,
-                "dropped": dict(courier.dropped) if courier else {},
+                "waiting": 0 if courier is None else len(courier),
+                "delivered": 0 if courier is None else courier.delivered,
+                "dropped": {} if courier is None else dict(courier.dropped),
             },
             "errors": dict(self.failures.counts),
         }
 
     def start(self) -> None:
-        """Start the thread, unless it runs."""
-        if self.running:
-            return
-        # An event of its own: a thread that is asked to end and still busy keeps the old one.
-        self._halt = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(self._halt,), name=THREAD_NAME, daemon=True)
-        self._thread.start()
+        """Start the thread, unless it runs. One that was asked to end and is still busy is succeeded."""
+        if not self.running:
+            self._thread = BackgroundThread(self._run)
 
     def pause(self, limit: float) -> None:
         """Ask the thread to end, without the closing actions, and wait for it at most `limit` seconds."""
-        self._halt.set()
         if self._thread is not None:
+            self._thread.halt.set()
             self._thread.join(limit)
 
     def stop(self, limit: float) -> None:
@@ -114,7 +113,8 @@ class Agent:
         self.start()
         self.pause(limit)
 
-    def _run(self, halt: threading.Event) -> None:
+    def _run(self, halt: Signal) -> None:
+        self.sampler.set_label(self.sampler.labels.intern(OWN_WORK))
         wait = 0.0
         while not halt.wait(wait):
             with self._turn:
@@ -124,7 +124,7 @@ class Agent:
             with self._turn:
                 self._close()
 
-    def _run_due(self, halt: threading.Event) -> None:
+    def _run_due(self, halt: Signal) -> None:
         for task in self._tasks:
             if halt.is_set():
                 return

@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from heapwatch.agent import THREAD_NAME, Agent
+from heapwatch.agent import OWN_WORK, Agent
+from heapwatch.delivery import Courier, Delivery
 from heapwatch.failures import Failures
 from heapwatch.identity import identify
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch_wire.settings import AgentSettings
 
 if TYPE_CHECKING:
-    from conftest import ScriptedSampler
+    from conftest import Collector, ScriptedSampler
 
 
 @pytest.fixture
@@ -32,13 +33,14 @@ def test_tasks_come_round_with_the_time_and_one_shots_once(
     agent: Agent, wait_until: Callable[..., Any]
 ) -> None:
     times: list[float] = []
-    once: list[str] = []
+    once: list[int] = []
     agent.every(0.02, "beat", times.append)
-    agent.once("hello", lambda: once.append(threading.current_thread().name))
+    agent.once("hello", lambda: once.append(threading.get_ident()))
     agent.start()
     wait_until(lambda: len(times) >= 5)
     assert abs(times[-1] - time.time()) < 5
-    assert once == [THREAD_NAME]
+    assert len(once) == 1
+    assert once != [threading.get_ident()]
 
 
 def test_a_failing_task_is_counted_logged_once_and_called_again(
@@ -63,8 +65,9 @@ def test_closing_actions_run_last_first_and_only_at_the_end(agent: Agent) -> Non
     agent.pause(2.0)
     assert (order, agent.running) == ([], False)
     agent.start()
+    first = agent._thread
     agent.start()
-    assert sum(thread.name == THREAD_NAME for thread in threading.enumerate()) == 1
+    assert agent._thread is first
     agent.stop(2.0)
     assert (order, agent.running) == (["b", "a"], False)
 
@@ -103,3 +106,24 @@ def test_two_threads_of_an_agent_never_run_tasks_at_once(
     assert len(beats) == 1
     release.set()
     wait_until(lambda: len(beats) >= 3)
+
+
+def test_its_own_allocations_are_labelled(
+    agent: Agent, sampler: ScriptedSampler, wait_until: Callable[..., Any]
+) -> None:
+    agent.start()
+    wait_until(lambda: OWN_WORK in {sampler.labels.name(label) for label in sampler.threads.values()})
+
+
+def test_status_counts_deliveries_also_when_none_waits(
+    sampler: ScriptedSampler, collector: Collector
+) -> None:
+    settings = AgentSettings(collector=collector.url)
+    identity = identify(settings)
+    courier = Courier(settings, Failures())
+    tracker = LeakTracker(sampler, settings, identity)
+    agent = Agent(settings, identity, sampler, tracker, Failures(), courier)
+    courier.offer(Delivery("metrics", "/v1/metrics", "", b""))
+    courier.deliver()
+    found = agent.status()["collector"]
+    assert found == {"address": collector.url, "waiting": 0, "delivered": 1, "dropped": {}}

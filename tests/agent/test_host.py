@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from heapwatch.agent import THREAD_NAME
 from heapwatch.host import Host
 from heapwatch_wire.config import ConfigError
 
@@ -75,7 +73,6 @@ def test_starting_twice_keeps_the_first(host: Host, options: dict[str, Any]) -> 
     first = host.agent
     host.start({**options, "service": "other"})
     assert host.agent is first
-    assert sum(thread.name == THREAD_NAME for thread in threading.enumerate()) == 1
 
 
 def test_the_last_allocations_arrive_at_the_stop(
@@ -127,7 +124,6 @@ def test_a_bad_setting_is_an_error_and_nothing_starts(
     with pytest.raises(ConfigError, match=named):
         host.start({**options, **wrong})
     assert host.agent is None
-    assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
 
 
 def test_importing_starts_nothing(run: Callable[[str], Any]) -> None:

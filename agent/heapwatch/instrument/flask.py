@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -14,10 +15,7 @@ def instrument(flask: ModuleType, requests: Requests) -> None:
     original = flask.Flask.wsgi_app
 
     def wsgi_app(self: Any, environ: Any, start_response: Any) -> Any:
-        def application(environ: Any, start_response: Any) -> Any:
-            return original(self, environ, start_response)
-
-        return WsgiMiddleware(application, requests)(environ, start_response)
+        return WsgiMiddleware(partial(original, self), requests)(environ, start_response)
 
     def matched(sender: Any, **_: Any) -> None:
         running = flask.request.environ.get(REQUEST_KEY)
