@@ -40,7 +40,9 @@ WEB = Path(__file__).resolve().parents[2] / "collector" / "heapwatch_collector" 
 TOKEN = "a-token-of-the-tests"  # noqa: S105
 TIME_ZONE = "Asia/Kolkata"  # half an hour off the full hour: local time can't be taken for UTC
 MIB = 1 << 20
-SPAN = 1800
+SPAN = 3420  # of the story, in seconds
+EVERY = 90
+LEAKS_SINCE = 2100
 WIDE_FRAMES = 5000
 
 
@@ -128,11 +130,12 @@ WIDE = Process(31, "wide", "")
 
 
 def rss(process: Process, age: float) -> float:
-    """Bytes at `age` seconds before now: the shop grows to 320 MiB, checkout stays."""
-    wave = 3 * ((process.pid + int(age) // 60) % 4)
+    """Bytes at `age` seconds before now: the shop is steady, then grows to 320 MiB; checkout stays."""
+    wave = 3 * ((process.pid + int(age) // EVERY) % 4)
     if process.service == "checkout":
         return (180 + wave) * MIB
-    return (320 + wave - (process.pid - 4211) * 12 - age / SPAN * 150) * MIB
+    grown = 1 - min(age, LEAKS_SINCE) / LEAKS_SINCE
+    return (170 + 150 * grown + wave - (process.pid - 4211) * 12) * MIB
 
 
 def metrics(process: Process, now: float, age: float) -> bytes:
@@ -205,7 +208,7 @@ def leak(now: float) -> Evidence:
     calls = tuple(Call.of(frame) for frame in (REMEMBER, FEED, DISPATCH, SERVE))
     site = Site(site_id(REMEMBER), *REMEMBER, caller=calls[1], stack=calls)
     draw = random.Random(3)
-    times = range(SPAN, -1, -15)
+    times = range(SPAN, -1, -30)
     return Evidence(
         verdict="leak",
         service="shop",
@@ -219,8 +222,8 @@ def leak(now: float) -> Evidence:
         instances=2,
         growing=2,
         series=tuple(
-            Point(now - age, (182 - 5.1 * age / 60 + draw.uniform(-2, 2)) * MIB, 298_000 - age * 139)
-            for age in times
+            Point(now - age, max(4, 182 - 5.1 * age / 60) * noise * MIB, max(0, 298_000 - age * 139))
+            for age, noise in ((age, draw.uniform(0.98, 1.02)) for age in times)
         ),
         statistics={
             "z": 18.2, "samples": 2448.0, "ongoing": 1.04, "slowing_z": -0.3, "span": 1200.0, "novel": 0.25,
@@ -262,7 +265,7 @@ def leaking_analysis(now: float) -> Analysis:
         service="shop",
         version="2.1.0",
         time=now - 20,
-        window=SPAN,
+        window=1800,
         status="leak",
         instances=2,
         verdicts=(found, suspicion(now)),
@@ -299,10 +302,10 @@ def tell(url: str) -> Story:
     now = time.time()
     told = leaking_analysis(now)
     watched = replace(suspicion(now), service="checkout", version="5.0.2")
-    quiet = Analysis("checkout", "5.0.2", now - 20, SPAN, "no leak", 1, (watched,))
-    lives = {LEAKING[0]: (0, SPAN + 1), LEAKING[1]: (0, SPAN + 1), STEADY: (0, 900), OLD: (900, SPAN + 1)}
+    quiet = Analysis("checkout", "5.0.2", now - 20, 1800, "no leak", 1, (watched,))
+    lives = {LEAKING[0]: (0, SPAN + 1), LEAKING[1]: (0, SPAN + 1), STEADY: (0, 1800), OLD: (1800, SPAN + 1)}
     profiles = [profile(p, now, age) for p in LEAKING for age in range(0, SPAN, 300)]
-    points = [metrics(p, now, age) for p, ages in lives.items() for age in range(*ages, 60)]
+    points = [metrics(p, now, age) for p, ages in lives.items() for age in range(*ages, EVERY)]
     sent = [
         *((push.PATH, body, push.CONTENT_TYPE) for body in (*profiles, wide_profile(now))),
         *((otlp.PATH, body, otlp.CONTENT_TYPE) for body in points),

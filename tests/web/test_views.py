@@ -137,9 +137,11 @@ def test_flame_graph_by_kind_and_endpoint_and_as_a_table(visit: Callable[..., An
     page.get_by_label("Endpoint").select_option("POST /photos")
     expect(region.get_by_role("row").filter(has_text="show_feed")).to_have_count(0)
     expect(region.get_by_role("row").filter(has_text="post_photo")).to_have_count(1)
-    expect(flame(page)).to_have_attribute("aria-label", re.compile(r"^Flame graph of [67]\d.* MiB"))
+    expect(flame(page)).to_have_attribute("aria-label", re.compile(r"^Flame graph of 5\d.* MiB"))
     region.get_by_text("Live objects", exact=True).click()
-    expect(flame(page)).to_have_attribute("aria-label", re.compile(r"^Flame graph of \d+ k, zoomed"))
+    expect(flame(page)).to_have_attribute(
+        "aria-label", re.compile(r"^Flame graph of [\d.]+ k objects, zoomed")
+    )
 
 
 def test_import_frames_are_left_out_of_the_flame_graph(visit: Callable[..., Any], story: Any) -> None:
@@ -148,7 +150,7 @@ def test_import_frames_are_left_out_of_the_flame_graph(visit: Callable[..., Any]
     expect(region).to_contain_text("Frames of Python’s import machinery are left out.")
     region.get_by_text("The same as a table").click()
     loaded = region.get_by_role("row").filter(has_text="load_settings")
-    expect(loaded).to_contain_text(re.compile(r"20\.\d MiB.*7 %"))
+    expect(loaded).to_contain_text(re.compile(r"1\d\.\d MiB.*7 %"))
     expect(region.get_by_role("row").filter(has_text="_find_and_load")).to_have_count(0)
 
 

@@ -65,6 +65,8 @@ export function FlamePanel({ service, version, range, leaking }: FlamePanelProps
   );
 }
 
+const objects = (value: number): string => `${count(value)} objects`;
+
 interface ProfileProps {
   root: Frame;
   type: ProfileType;
@@ -75,7 +77,7 @@ interface ProfileProps {
 }
 
 function Profile({ root, type, search, leaking, asTable, onTable }: ProfileProps): ReactNode {
-  const format = type.unit === "bytes" ? bytes : count;
+  const format = type.unit === "bytes" ? bytes : objects;
   const found = useMemo(() => (search ? matched(root, search) : undefined), [root, search]);
   return (
     <>
