@@ -34,7 +34,7 @@ from heapwatch_wire.evidence import (
 )
 from heapwatch_wire.metrics import BY_NAME, PAUSE_BUCKETS
 from heapwatch_wire.sites import Frame, site_id
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect, sync_playwright
 
 WEB = Path(__file__).resolve().parents[2] / "collector" / "heapwatch_collector" / "web"
 TOKEN = "a-token-of-the-tests"  # noqa: S105
@@ -385,6 +385,7 @@ def locked(serve: Serve) -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     # Not for the whole session: while it runs, Playwright occupies this thread's event loop.
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium",
