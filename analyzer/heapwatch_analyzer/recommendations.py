@@ -21,8 +21,11 @@ _CALLABLE = re.compile(r"(^|\.)(method|function|partial|builtin_function_or_meth
 _LOCAL = re.compile(
     r"(^|[._])(thread_?)?local(s)?\b|threading\.local|_thread\._local|ContextVar", re.IGNORECASE
 )
-_MAPPINGS = re.compile(r"(^|\.)(dict|OrderedDict|defaultdict|mappingproxy)$")
-_SEQUENCES = re.compile(r"(^|\.)(list|deque|set|frozenset|tuple)$")
+_BOUND = ("__self__", "__func__", "__wrapped__")
+_MAPPING = re.compile(r"(^|\.)\w*([Dd]ict|Map|Mapping|Cache)$")
+_COLLECTION = re.compile(r"(^|\.)(list|deque|set|frozenset|tuple)$")
+_THREAD = re.compile(r"^(thread '[^']*'|a thread): ")
+_SUBSCRIPT = re.compile(r"\['(?:[^'\\]|\\.)*'\]|\[[^\]]*\]")
 _EXCEPTION = re.compile(r"(Error|Exception|traceback|frame)$")
 
 
@@ -33,8 +36,20 @@ def recommend(evidence: Evidence) -> Recommendation:
 
 
 def container(holder: Holder) -> str:
-    """The name in `holder` that keeps the objects: its path up to the first subscript."""
-    return re.split(r"\[| \(| ->", holder.path, maxsplit=1)[0].strip() or holder.path
+    """What in `holder` gains the objects: its path up to the subscript that differs between objects
+    (`[*]`), up to the first one when none does."""
+    subscripts = list(_SUBSCRIPT.finditer(holder.path))
+    differing = next((s for s in subscripts if s.group() == "[*]"), None)
+    first = differing or next(iter(subscripts), None)
+    path = holder.path[: first.start()] if first else holder.path
+    return _THREAD.sub("", path)
+
+
+def _container_type(holder: Holder) -> str:
+    """The type of `container(holder)`; "" when it can't be told."""
+    before = len(_SUBSCRIPT.findall(container(holder)))
+    collections = [t for t in holder.types if _MAPPING.search(t) or _COLLECTION.search(t)]
+    return collections[before] if before < len(collections) else ""
 
 
 def _listeners(evidence: Evidence) -> Recommendation | None:
@@ -65,11 +80,11 @@ def _thread_local(evidence: Evidence) -> Recommendation | None:
 
 def _cache(evidence: Evidence) -> Recommendation | None:
     holder = _main(evidence)
-    if holder is None or holder.root not in ("module", "class", "unknown") or not _keyed(holder):
+    if holder is None or not _MAPPING.search(_container_type(holder)):
         return None
     name = container(holder)
     text = (
-        f"{name} is a dict that gets an entry for each new key at {_line(evidence)} and never loses one. "
+        f"{name} gets an entry for each new key at {_line(evidence)} and never loses one. "
         f"Bound it: functools.lru_cache(maxsize=1024) on the function that fills it, or "
         f"{name} = cachetools.TTLCache(maxsize=1024, ttl=300); check too that its key doesn't hold anything "
         f"unique to a request (id, time, whole URL)."
@@ -77,9 +92,9 @@ def _cache(evidence: Evidence) -> Recommendation | None:
     return _answer(evidence, f"Bound the cache {name}", text)
 
 
-def _sequence(evidence: Evidence) -> Recommendation | None:
+def _collection(evidence: Evidence) -> Recommendation | None:
     holder = _main(evidence)
-    if holder is None or holder.root not in ("module", "class") or not _any(_SEQUENCES, holder.types):
+    if holder is None or not _COLLECTION.search(_container_type(holder)):
         return None
     name = container(holder)
     text = (
@@ -137,7 +152,7 @@ def _generic(evidence: Evidence) -> Recommendation:
 
 
 _RULES: tuple[Rule, ...] = (
-    _listeners, _thread_local, _cache, _sequence, _running, _native, _exceptions, _generic,
+    _exceptions, _listeners, _thread_local, _running, _native, _cache, _collection, _generic,
 )  # fmt: skip
 
 
@@ -150,16 +165,9 @@ def _main(evidence: Evidence) -> Holder | None:
 
 
 def _called(evidence: Evidence, holder: Holder) -> bool:
-    """Whether functions or methods are what piles up."""
-    return bool(_CALLABLE.search(evidence.type)) or (
-        len(holder.types) > 1 and bool(_CALLABLE.search(holder.types[1]))
-    )
-
-
-def _keyed(holder: Holder) -> bool:
-    return _any(_MAPPINGS, holder.types[:2]) or (
-        "[" in holder.path and not _any(_SEQUENCES, holder.types[:2])
-    )
+    """Whether functions or methods are what piles up, or hold what does."""
+    below = holder.path.rpartition(container(holder))[2]
+    return bool(_CALLABLE.search(evidence.type)) or any(name in below for name in _BOUND)
 
 
 def _any(pattern: re.Pattern[str], texts: tuple[str, ...]) -> bool:

@@ -23,7 +23,7 @@ from heapwatch_wire.sites import Frame
 pytestmark = pytest.mark.integration
 
 SECONDS = 240.0
-PUSH = 8.0
+PUSH = 10.0
 
 
 def _program(module: str) -> list[str]:

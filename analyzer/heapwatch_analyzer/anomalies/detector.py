@@ -5,15 +5,15 @@ over LONG rows. Columns are centred on their median and scaled by their spread; 
 carry EXPLAINED of the variance model how metrics move together; the score of a row is what they leave
 unexplained, squared and summed (Jackson and Mudholkar 1979), and the parts of that sum name the metrics.
 
-The threshold needs no label: rows that the components were not fitted on give scores of usual behaviour, and
-a generalized Pareto tail fitted to the largest of them says which score is exceeded once in `1 / risk` rows
+The threshold needs no label: each fifth of the rows is scored by components fitted on the others, and a
+generalized Pareto tail fitted to the largest of these scores says which is exceeded once in `1 / risk` rows
 (peaks over threshold; Siffer and others 2017), with moments in place of maximum likelihood (Hosking and
-Wallis 1987).
+Wallis 1987). Since the fifths are stretches of time, what drifts from one to the next counts as usual.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -26,7 +26,9 @@ SCALES = 3
 EXPLAINED = 0.9
 CLIP = 20.0
 """Spreads at which a value counts no further: one mad metric must not hide the others."""
-HELD_OUT = 0.3
+FOLDS = 5
+FLAT = 0.05
+"""Part of a column's range under which its spread isn't taken: a metric that rests mostly is not frozen."""
 TAIL = 0.98
 LEAST_ROWS = 80
 
@@ -38,7 +40,7 @@ class Detector:
     centre: FloatArray
     spread: FloatArray
     components: PCA
-    threshold: float
+    threshold: float = 0.0
 
     @classmethod
     def fit(cls, tables: list[FloatArray], risk: float) -> Detector:
@@ -46,23 +48,27 @@ class Detector:
 
         The threshold is exceeded in a share `risk` of usual rows. Needs LEAST_ROWS rows in all.
         """
-        views = [_views(table) for table in tables if len(table)]
-        rows = np.concatenate(views)
+        rows = np.concatenate([_views(table) for table in tables if len(table)])
+        parts = np.array_split(np.arange(len(rows)), FOLDS)
+        usual = [cls._learn(np.delete(rows, part, axis=0))._squares(rows[part]).sum(axis=1) for part in parts]
+        return replace(cls._learn(rows), threshold=exceeded_once(np.concatenate(usual), risk))
+
+    @classmethod
+    def _learn(cls, rows: FloatArray) -> Detector:
         centre, spread = _location(rows)
-        cuts = [round(len(v) * (1 - HELD_OUT)) for v in views]
-        learned = _standard(np.concatenate([v[:c] for v, c in zip(views, cuts, strict=True)]), centre, spread)
-        held_out = _standard(
-            np.concatenate([v[c:] for v, c in zip(views, cuts, strict=True)]), centre, spread
-        )
-        components = PCA(EXPLAINED, svd_solver="full").fit(learned)
-        usual = _residuals(components, held_out).sum(axis=1)
-        return cls(centre, spread, components, exceeded_once(usual, risk))
+        components = PCA(EXPLAINED, svd_solver="full").fit(_standard(rows, centre, spread))
+        return cls(centre, spread, components)
 
     def residuals(self, table: FloatArray) -> FloatArray:
         """Unexplained squares per row and metric; a row's score is their sum."""
-        squares = _residuals(self.components, _standard(_views(table), self.centre, self.spread))
-        by_metric: FloatArray = squares.reshape(len(table), SCALES, -1).sum(axis=1)
+        by_metric: FloatArray = self._squares(_views(table)).reshape(len(table), SCALES, -1).sum(axis=1)
         return by_metric
+
+    def _squares(self, rows: FloatArray) -> FloatArray:
+        standard = _standard(rows, self.centre, self.spread)
+        explained = self.components.inverse_transform(self.components.transform(standard))
+        squares: FloatArray = (standard - explained) ** 2
+        return squares
 
 
 def exceeded_once(scores: FloatArray, risk: float) -> float:
@@ -94,17 +100,11 @@ def _rolling_mean(table: FloatArray, rows: int) -> FloatArray:
 
 
 def _location(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Median and spread of each column: quartile distance, but not under 0.3 standard deviations."""
+    """Median and spread of each column: quartile distance, if it isn't small beside deviation and range."""
     low, centre, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
-    floor = 1e-3 * np.maximum(np.abs(centre), 1e-9)
-    return centre, np.maximum.reduce([high - low, 0.3 * rows.std(axis=0), floor])
+    floors = [0.3 * rows.std(axis=0), FLAT * np.ptp(rows, axis=0), 1e-3 * np.maximum(np.abs(centre), 1e-9)]
+    return centre, np.maximum.reduce([high - low, *floors])
 
 
 def _standard(rows: FloatArray, centre: FloatArray, spread: FloatArray) -> FloatArray:
     return np.clip((rows - centre) / spread, -CLIP, CLIP)
-
-
-def _residuals(components: PCA, rows: FloatArray) -> FloatArray:
-    explained = components.inverse_transform(components.transform(rows))
-    squares: FloatArray = (rows - explained) ** 2
-    return squares

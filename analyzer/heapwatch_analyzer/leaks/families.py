@@ -68,15 +68,16 @@ def _containers(group: Sequence[GrowingSite], reports: Mapping[str, Sequence[Evi
 
 
 def _own_functions(tracks: SiteTracks) -> list[Function]:
-    """Functions of the user's code in the site's stack, the innermost first."""
+    """Functions of the user's code in the site's stack, the innermost first.
+
+    A service may itself be installed as a package: without any frame elsewhere, all but the standard
+    library's count.
+    """
     site = tracks.site
-    stack = site.stack or ((site.caller,) if site.caller else (Call(site.function, site.file, site.line),))
-    return [(c.function, c.file) for c in stack if _is_own(c)]
-
-
-def _is_own(call: Call) -> bool:
-    frame = Frame(call.function, call.file, call.line)
-    return not is_stdlib(frame) and not is_installed(frame)
+    stack = site.stack or (site.caller or Call(site.function, site.file, site.line),)
+    frames = [f for f in (Frame(c.function, c.file, c.line) for c in stack) if not is_stdlib(f)]
+    own = [f for f in frames if not is_installed(f)]
+    return [(f.function, f.file) for f in own or frames]
 
 
 def _plumbing(everything: Sequence[SiteTracks]) -> set[Function]:
