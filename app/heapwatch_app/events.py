@@ -36,10 +36,6 @@ class Bus:
         for listener in tuple(self._listeners.get(topic, ())):
             listener(happened)
 
-    def count(self, topic: str) -> int:
-        """How many listen to `topic`."""
-        return len(self._listeners.get(topic, ()))
-
 
 BUS = Bus()
 """The bus of this process. Topics: post.liked, post.commented, post.deleted, user.followed."""

@@ -18,7 +18,9 @@ class AppSettings:
 
     app_data: str = setting("heapwatch-app", "Folder of all that has no place of its own below.")
     app_database: str = setting(
-        "", "Database URL, such as postgresql+psycopg://HOST/NAME (default: SQLite in the data folder)."
+        "",
+        "Database URL, such as postgresql+psycopg://HOST/NAME, for which psycopg must be installed "
+        "(default: SQLite in the data folder).",
     )
     app_media: str = setting("", "Folder of the uploaded photos (default: media in the data folder).")
     app_faults: str = setting(

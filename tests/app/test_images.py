@@ -13,7 +13,7 @@ import pytest
 from heapwatch_app.media.images import PhotoError, process
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 MAX_BYTES = 2 << 20
 MAX_PIXELS = 6_000_000
@@ -74,6 +74,12 @@ def test_a_rotated_photo_stands_upright_and_loses_its_metadata(encoded: Callable
     assert isinstance(bottom, tuple)
     assert top[0] > 200
     assert bottom[2] > 200
+
+
+def test_a_colour_profile_is_kept(encoded: Callable[..., bytes]) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    made = taken(encoded(drawing(40, 30), "JPEG", icc_profile=profile))
+    assert made[640].info["icc_profile"] == profile
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "I;16"])

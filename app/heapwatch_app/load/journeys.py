@@ -30,7 +30,6 @@ _REMARKS = ("Lovely!", "Where is this?", "Great light.", "More of these, please.
 class Visitor(FastHttpUser):
     """A person with an account of their own, who looks much more than they write."""
 
-    abstract = False
     pause = 1.0
     """Mean seconds between two requests of one user; set from the wanted rate before the start."""
 

@@ -15,6 +15,7 @@ SIZES = (150, 640, 1080)
 """Edge of the square thumbnail, then the longest edge of the two larger sizes, in pixels."""
 
 SMALLEST_EDGE = 16
+LARGEST_PROFILE = 64 << 10
 
 # Pillow only warns below twice its limit; `_check_dimensions` refuses, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -47,7 +48,7 @@ def process(upload: IO[bytes], *, max_bytes: int, max_pixels: int) -> Photo:
         raise PhotoError(f"The photo is larger than {max_bytes / (1 << 20):.0f} MB. Choose a smaller one.")
     with _reading(data, max_pixels) as image:
         upright = _flattened(ImageOps.exif_transpose(image))
-        profile = image.info.get("icc_profile") if image.mode == "RGB" else None
+        profile = _colour_profile(image)
         large = _fitted(upright, SIZES[2])
         files = {
             SIZES[0]: _jpeg(ImageOps.fit(large, (SIZES[0], SIZES[0]), Image.Resampling.LANCZOS), profile),
@@ -91,6 +92,12 @@ def _flattened(image: Image.Image) -> Image.Image:
         ground = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(ground, layer).convert("RGB")
     return image.convert("RGB")
+
+
+def _colour_profile(image: Image.Image) -> bytes | None:
+    """The profile that the pixels need to look right; one for other colours than RGB no longer fits."""
+    profile: bytes | None = image.info.get("icc_profile")
+    return profile if profile and image.mode == "RGB" and len(profile) <= LARGEST_PROFILE else None
 
 
 def _fitted(image: Image.Image, edge: int) -> Image.Image:
