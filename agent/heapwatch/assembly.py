@@ -32,10 +32,15 @@ LAST_PUSH_LIMIT = 1.5
 
 @dataclass(frozen=True)
 class Resident:
-    """What the interpreter or the framework calls, and so outlives an agent."""
+    """What outlives an agent: the interpreter or the framework calls it, or a child must not make it anew.
+
+    The allocators' readers look up C functions, and another thread may be in the loader when a process forks.
+    """
 
     labels: Labels = field(default_factory=Labels)
     gc: GcStats = field(default_factory=GcStats)
+    malloc: Malloc = field(default_factory=Malloc)
+    pymalloc: Pymalloc = field(default_factory=Pymalloc)
     requests: Requests = field(default_factory=lambda: Requests(NullSampler("not started")))
 
 
@@ -72,8 +77,8 @@ def _telemetry(agent: Agent, resident: Resident) -> Telemetry:
     return Telemetry(
         process=ProcessReader(),
         cgroup=CgroupReader(),
-        malloc=Malloc(),
-        pymalloc=Pymalloc(),
+        malloc=resident.malloc,
+        pymalloc=resident.pymalloc,
         gc=resident.gc,
         sampler=agent.sampler,
         requests=resident.requests,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from dataclasses import dataclass
 
 from heapwatch_wire import otlp, push
@@ -45,7 +46,9 @@ class Pusher:
 
     def _profile(self, now: float) -> None:
         taken = self.profiles.take(now)
-        body = push.encode(self.identity.profile_labels(), taken.data)
+        # Sent again after an answer that got lost, it is the same profile by this name.
+        name = str(uuid.uuid4())
+        body = push.encode(self.identity.profile_labels(), taken.data, name)
         lost = lambda: self.profiles.give_back(taken)  # noqa: E731
         self.courier.offer(Delivery("profile", push.PATH, push.CONTENT_TYPE, body, lost))
 
