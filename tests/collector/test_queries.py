@@ -184,7 +184,7 @@ def test_sites_have_a_point_for_every_push(collector: Any, make_profile: Profile
     times = [round(now - 50 + 10 * i, 3) for i in range(4)]
     for i, at in enumerate(times):
         # In the second push the site of `load` has no sample; JSON's own frame is not the responsible one.
-        stacks: list[Any] = [((KEEP, MAIN), (0, 0, 2 + i, 1000 * (i + 1)), {"endpoint": "GET /a"})]
+        stacks: list[Any] = [((KEEP, MAIN), (0, 0, 2 + i, 3000 * (i + 1)), {"endpoint": "GET /a"})]
         if i != 1:
             stacks.append(((JSON, LOAD, MAIN), (0, 0, 3, 5000), {}))
         collector.push(make_profile(stacks, at), service_name="sites", service_version="7", instance="a")
@@ -193,7 +193,7 @@ def test_sites_have_a_point_for_every_push(collector: Any, make_profile: Profile
     assert found["interval"] == 65536
     keep, load = found["sites"]  # by growth
     assert (keep["site"]["function"], keep["site"]["file"], keep["site"]["line"]) == KEEP
-    assert keep["instances"] == {"a": [[at, 1000.0 * (i + 1), 2.0 + i] for i, at in enumerate(times)]}
+    assert keep["instances"] == {"a": [[at, 3000.0 * (i + 1), 2.0 + i] for i, at in enumerate(times)]}
     assert keep["endpoints"] == [{"name": "GET /a", "share": 1.0}]
     assert (load["site"]["function"], load["site"]["caller"]["function"]) == ("load", "load")
     assert [call["function"] for call in load["site"]["stack"]] == ["loads", "load", "main"]

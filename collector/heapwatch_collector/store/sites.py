@@ -82,23 +82,28 @@ def _pushes(store: Store, query: SiteQuery) -> tuple[dict[str, list[int]], int]:
 
 
 def _ranked(store: Store, query: SiteQuery) -> list[int]:
-    """Sites by growth (mean of the range's second half less that of its first), then by size."""
+    """Sites by growth, then by size, summed over instances.
+
+    An instance's growth is the mean of the second half of its pushes less that of the first half, so that
+    one that began within the range is judged on its own life.
+    """
     conditions = Conditions()
-    middle = f"fromUnixTimestamp64Milli({conditions.bind((query.start + query.end) // 2, 'Int64')}, 'UTC')"
     samples = _selected(conditions, query, f"type = '{BYTES}'")
     pushes = _selected(conditions, query, f"has(types, '{BYTES}')")
-    counts = (
-        f"SELECT series, countIf(ts < {middle}) AS before, countIf(ts >= {middle}) AS after "
+    halves = (
+        "SELECT series, arraySort(groupArray(ts)) AS times, times[intDiv(length(times), 2) + 1] AS middle, "
+        "arrayCount(t -> t < middle, times) AS before, length(times) - before AS after "
         f"FROM profiles WHERE {pushes} GROUP BY series"
     )
     sums = (
-        f"SELECT site, series, sumIf(value, ts < {middle}) AS early, sumIf(value, ts >= {middle}) AS late "
-        f"FROM samples WHERE {samples} GROUP BY site, series"
+        "SELECT site, s.series, before, after, sumIf(value, ts < middle) AS early, "
+        "sumIf(value, ts >= middle) AS late "
+        f"FROM (SELECT site, series, ts, value FROM samples WHERE {samples}) AS s "
+        f"INNER JOIN ({halves}) AS h ON h.series = s.series GROUP BY site, s.series, before, after"
     )
-    grown = "if(before = 0 OR after = 0, 0, late / after - early / before)"
     sql = (
-        f"SELECT site, sum({grown}) AS growth, sum((early + late) / (before + after)) AS size "
-        f"FROM ({sums}) AS s INNER JOIN ({counts}) AS c ON c.series = s.series "
+        "SELECT site, sum(if(before = 0, 0, late / after - early / before)) AS growth, "
+        f"sum((early + late) / (before + after)) AS size FROM ({sums}) "
         f"GROUP BY site ORDER BY growth DESC, size DESC LIMIT {conditions.bind(query.limit, 'UInt32')}"
     )
     return [row[0] for row in store.rows(sql, conditions.parameters)]
