@@ -45,14 +45,14 @@ class Visitor(FastHttpUser):
     def read_feed(self) -> None:
         page = self.open("/feed")
         self.look(page)
-        if posts := _POST.findall(page):
+        if (posts := _POST.findall(page)) and _dice.random() < 0.6:
             self.visit_post(_dice.choice(posts))
 
     @task(6)
     def explore(self) -> None:
         page = self.open("/explore")
         self.look(page)
-        if posts := _POST.findall(page):
+        if (posts := _POST.findall(page)) and _dice.random() < 0.6:
             self.visit_post(_dice.choice(posts))
 
     @task(4)
