@@ -82,7 +82,7 @@ def leaks(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     _need_samples(agent)
     return {
         **info(agent, params),
-        "documents": [to_json(document) for document in _tracker(agent).documents()],
+        "documents": [to_json(document) for document in _tracker(agent).suspicions()],
     }
 
 

@@ -80,7 +80,7 @@ class HolderSearch:
         self._depth = 0
         self._scanned = 0
         self._overlap = 0
-        self._looked_twice = False
+        self._looked_twice = self._ended_early = False
         self._roots = Roots()
         self._heap = 0
         self._slices = 0
@@ -120,8 +120,8 @@ class HolderSearch:
             # An object may have slipped past between two slices: before C code is blamed, look again.
             self._looked_twice = True
             self._frontier = self._still_wanted(n for n in self._nodes.values() if _missing(n) > 0)
-        exhausted = self._depth >= MAX_DEPTH or self.cpu > MAX_CPU or len(self._nodes) >= MAX_NODES
-        if exhausted or not self._frontier:
+        self._ended_early = self._depth >= MAX_DEPTH or self.cpu > MAX_CPU or len(self._nodes) >= MAX_NODES
+        if self._ended_early or not self._frontier:
             self._finish()
 
     def _still_wanted(self, nodes: Iterable[_Node]) -> dict[int, _Node]:
@@ -143,7 +143,10 @@ class HolderSearch:
         The oldest generation first, where objects move little, and only forward; what has moved out of the
         young ones meanwhile is at its end.
         """
+        started = time.perf_counter()
         heap = gc.get_objects(generation=2)
+        # However long the listing took, most of a slice is spent on looking.
+        deadline = max(deadline, time.perf_counter() + 2 * (time.perf_counter() - started))
         end = begin = max(0, self._scanned - self._overlap)
         untracked = any(not gc.is_tracked(node.obj) for node in self._frontier.values())
         while end < len(heap):
@@ -208,14 +211,17 @@ class HolderSearch:
         self._frontier = frontier
 
     def _conclude(self) -> Outcome:
-        chains = [_chain(sample) for sample in self._samples]
+        complete = self._outcome is None and not self._frontier and not self._ended_early
+        chains = [_chain(sample, complete) for sample in self._samples]
         holders = merge([_named_thread(chain, self._thread) for chain in chains])
         held = sum(chain.root.kind not in ("unknown", "C") for chain in chains)
         reasons = [
             f"{held} of {len(chains)} sampled objects are reachable from what Python code keeps"
             f" ({self._depth} passes over {self._heap:,} objects, {self.cpu:.2f} s in {self._slices} slices)"
         ]
-        if any(chain.root.kind == "unknown" for chain in chains):
+        if not complete:
+            reasons.append("the search ended early, at its limit of time or of objects")
+        elif any(chain.root.kind == "unknown" for chain in chains):
             reasons.append("objects that only a reference cycle holds go at the next full garbage collection")
         return Outcome(self._type, tuple(holders), tuple(reasons))
 
@@ -252,8 +258,8 @@ def _upwards(sample: _Node) -> Iterator[_Node]:
                 queue.append(above)
 
 
-def _chain(sample: _Node) -> Chain:
-    """How `sample` hangs on the nearest root; without one, on C code, or on nothing but a cycle."""
+def _chain(sample: _Node, complete: bool) -> Chain:
+    """How `sample` hangs on the nearest root; without one, when all was searched, on C code or a cycle."""
     below: dict[int, tuple[_Node, Step]] = {}
     order = list(_upwards(sample))
     for node in order:
@@ -263,6 +269,8 @@ def _chain(sample: _Node) -> Chain:
     for node in order:
         if node.root is not None:
             return _down(node, node.root, sample, below)
+    if not complete:
+        return _down(order[-1], Root("unknown", f"beyond {type_name(type(order[-1].obj))}"), sample, below)
     outside = [node for node in order if _missing(node) > 0]
     for node in outside:
         found = in_running_frame(node.obj)

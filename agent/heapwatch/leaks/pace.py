@@ -9,11 +9,12 @@ from contextlib import contextmanager
 
 class Pace:
     """Says when work is due: every `interval` seconds, or less often when it would cost more than `share`
-    of a core's time."""
+    of a core's time, but at least every `longest` seconds."""
 
-    def __init__(self, interval: float, share: float) -> None:
+    def __init__(self, interval: float, share: float, longest: float) -> None:
         self._interval = interval
         self._share = share
+        self._longest = longest
         self._due = 0.0
 
     def due(self, now: float) -> bool:
@@ -32,4 +33,4 @@ class Pace:
 
     def spent(self, now: float, seconds: float) -> None:
         """Schedule the next work after some that took `seconds` of CPU."""
-        self._due = now + max(self._interval, seconds / self._share)
+        self._due = now + min(self._longest, max(self._interval, seconds / self._share))

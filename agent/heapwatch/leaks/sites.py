@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from heapq import nlargest
 
 from heapwatch_wire.sites import Frame, Stack, responsible
 
@@ -69,35 +70,36 @@ def roll_up(rows: Iterable[Row], known: dict[int, Frame]) -> dict[Frame, SiteTot
 class History:
     """Live bytes and objects of at most MAX_SITES sites at the last MAX_POINTS observations.
 
-    At 16 bytes a point this is 1.5 MB when full. When there are more sites, those that have grown most
-    since they were first seen stay; a site that comes back starts anew.
+    At 16 bytes a point this is 1.5 MB when full. Of more sites those stay that stand highest above their
+    lowest level so far, which takes one number of each site to know. A site that comes back starts anew.
     """
 
     def __init__(self, max_sites: int = MAX_SITES, max_points: int = MAX_POINTS) -> None:
         self._max_sites = max_sites
         self._max_points = max_points
         self._times = array("d")
+        self._lowest: dict[Frame, float] = {}
         self._bytes: dict[Frame, array[float]] = {}
         self._objects: dict[Frame, array[float]] = {}
-        self._present: set[Frame] = set()
 
     def observe(self, now: float, sites: dict[Frame, SiteTotals]) -> None:
         """Add a point at `now`, Unix seconds, to each site kept; a site without samples gets zeros."""
+        present = self._lowest
+        first = not self._times
+        self._lowest = {
+            # Without a sample at the last observation it had none: growth starts from nothing.
+            frame: min(totals.live_bytes, present.get(frame, totals.live_bytes if first else 0.0))
+            for frame, totals in sites.items()
+        }
+        self._choose(sites, new_start=[] if first else [0.0], before=present)
         self._times.append(now)
         del self._times[: -self._max_points]
-        for frame in sites:
-            if frame not in self._bytes:
-                # Without a sample at the last observation it had none: a point too, the start of growth.
-                zero = [0.0] if len(self._times) > 1 and frame not in self._present else []
-                self._bytes[frame], self._objects[frame] = array("d", zero), array("d", zero)
-        self._present = set(sites)
         for frame, values in self._bytes.items():
             totals = sites.get(frame)
             values.append(totals.live_bytes if totals else 0.0)
             self._objects[frame].append(totals.live_objects if totals else 0.0)
             del values[: -self._max_points]
             del self._objects[frame][: -self._max_points]
-        self._shrink()
 
     def points(self, frame: Frame) -> list[tuple[float, float, float]]:
         """(Unix time, live bytes, live objects) of a site; empty for one that isn't kept."""
@@ -107,15 +109,20 @@ class History:
 
     def grown(self, least: float) -> list[Frame]:
         """The sites whose live bytes are more than `least` above their lowest so far, most grown first."""
-        growth = {frame: _growth(values) for frame, values in self._bytes.items()}
+        growth = {frame: min(v[-3:]) - min(v) for frame, v in self._bytes.items()}
         return sorted((f for f, g in growth.items() if g > least), key=lambda f: -growth[f])
 
-    def _shrink(self) -> None:
-        excess = len(self._bytes) - self._max_sites
-        if excess > 0:
-            for frame in sorted(self._bytes, key=lambda f: _growth(self._bytes[f]))[:excess]:
-                del self._bytes[frame], self._objects[frame]
-
-
-def _growth(values: array[float]) -> float:
-    return min(values[-3:]) - min(values)
+    def _choose(
+        self, sites: dict[Frame, SiteTotals], new_start: list[float], before: dict[Frame, float]
+    ) -> None:
+        """Keep the sites that stand highest above their lowest level; `before` are those of the last time."""
+        kept = set(self._bytes) | set(sites)
+        if len(kept) > self._max_sites:
+            height = {f: sites[f].live_bytes - self._lowest[f] for f in sites}
+            # Of two alike the one that has a history stays.
+            kept = set(nlargest(self._max_sites, kept, key=lambda f: (height.get(f, 0.0), f in self._bytes)))
+        for frame in set(self._bytes) - kept:
+            del self._bytes[frame], self._objects[frame]
+        for frame in kept - set(self._bytes):
+            start = [] if frame in before else new_start
+            self._bytes[frame], self._objects[frame] = array("d", start), array("d", start)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from heapwatch_wire.evidence import Call, Evidence, Point, Share, Site
-from heapwatch_wire.growth import Finding, Series, judge
+from heapwatch_wire.evidence import Call, Evidence, Growth, Point, Share, Site
+from heapwatch_wire.growth import THRESHOLDS, Finding, Series, judge
 from heapwatch_wire.settings import AgentSettings
 from heapwatch_wire.sites import Frame, own_caller, site_id
+from heapwatch_wire.trend import slope_of
 
 from heapwatch.identity import Identity
 from heapwatch.leaks.holders import HolderSearch, Outcome
@@ -17,10 +19,10 @@ from heapwatch.leaks.pace import Pace
 from heapwatch.leaks.sites import History, SiteTotals, roll_up
 from heapwatch.sampler import Sampler
 
-# Seconds between two looks, and the share of a core that they may cost; dearer looks come less often.
-OBSERVE = (2.0, 0.003)
-JUDGE = (10.0, 0.002)
-SEARCH = (1.0, 0.05)
+# Seconds between two looks, the share of a core that they may cost, and the longest time between two.
+OBSERVE = (2.0, 0.003, 5.0)
+JUDGE = (10.0, 0.002, 60.0)
+SEARCH = (1.0, 0.05, 600.0)
 SEARCH_AGAIN = 600.0
 SEARCH_AGAIN_IF_NOTHING = 60.0
 FORGET_AFTER = 600.0
@@ -35,19 +37,20 @@ STACK_SHOWN = 40
 
 @dataclass
 class Suspect:
-    """A site that grows, and what its holder search found so far."""
+    """A site that has grown, what the growth test says, and what its holder search found so far."""
 
     frame: Frame
-    finding: Finding
+    finding: Finding = field(default_factory=lambda: Finding("learning"))
+    growth: Growth = field(default_factory=lambda: Growth(0.0, 0.0, 0.0, 0.0))
     seen: float = 0.0
     search: HolderSearch | None = None
     searched: float = 0.0
     outcome: Outcome = field(default_factory=Outcome)
 
     @property
-    def rate(self) -> float:
-        """Bytes per second."""
-        return self.finding.growth.bytes_per_second if self.finding.growth else 0.0
+    def suspected(self) -> bool:
+        """Whether the growth test suspects it."""
+        return self.finding.decision in ("leak", "suspicion")
 
     def search_due(self, now: float) -> bool:
         """Whether its holders are to be searched, for the first time or anew."""
@@ -86,10 +89,21 @@ class LeakTracker:
                 self._search(now)
 
     def documents(self) -> list[Evidence]:
-        """A document for each site that grows now, the fastest first."""
+        """A document for each site that grows or whose holders are known, the fastest first.
+
+        More than what is suspected here: a leak that several processes prove together may be weak in each.
+        """
         with self._lock:
-            documents = [self._document(s) for s in self._suspects.values() if s.seen >= self._judged]
-        return sorted(documents, key=lambda d: -d.growth.bytes_per_second)
+            return self._documents(lambda suspect: suspect.suspected or bool(suspect.outcome.type))
+
+    def suspicions(self) -> list[Evidence]:
+        """A document for each site that by itself looks like a leak in this process, the fastest first."""
+        with self._lock:
+            return self._documents(lambda suspect: suspect.suspected)
+
+    def _documents(self, chosen: Callable[[Suspect], bool]) -> list[Evidence]:
+        current = [s for s in self._suspects.values() if s.seen >= self._judged and chosen(s)]
+        return [self._document(s) for s in sorted(current, key=lambda s: -s.growth.bytes_per_second)]
 
     def sites(self) -> dict[Frame, SiteTotals]:
         """All sites as last observed, or as of now when nothing has been observed."""
@@ -120,16 +134,17 @@ class LeakTracker:
     def _look(self, now: float) -> None:
         self._observed = now
         self._sites = roll_up(self._sampler.export(), self._responsible)
-        self._history.observe(now, self._sites)
+        if now - self._identity.started >= THRESHOLDS.warmup:
+            self._history.observe(now, self._sites)
 
     def _judge(self, now: float) -> None:
         self._judged = now
         interval = float(self._sampler.stats().get("interval", 0) or self._settings.sampling_interval)
         for frame in self._history.grown(LEAST_SAMPLES * interval)[:MAX_JUDGED]:
-            finding = judge([Series(self._history.points(frame), interval, self._identity.started)])
-            if finding.decision in ("leak", "suspicion"):
-                suspect = self._suspects.setdefault(frame, Suspect(frame, finding))
-                suspect.finding, suspect.seen = finding, now
+            points = self._history.points(frame)
+            suspect = self._suspects.setdefault(frame, Suspect(frame))
+            suspect.finding = judge([Series(points, interval, self._identity.started)])
+            suspect.growth, suspect.seen = suspect.finding.growth or _slope(points), now
         # A site that rests keeps what is known of its holders for a while.
         kept = sorted(self._suspects.values(), key=lambda s: -s.seen)[:MAX_SUSPECTS]
         self._suspects = {s.frame: s for s in kept if now - s.seen < FORGET_AFTER}
@@ -137,7 +152,7 @@ class LeakTracker:
     def _search(self, now: float) -> None:
         """One slice for the suspect whose search runs, or for the fastest whose search is due."""
         suspects = [s for s in self._suspects.values() if s.frame in self._sites]
-        suspects.sort(key=lambda s: -s.rate)
+        suspects.sort(key=lambda s: (-s.suspected, -s.growth.bytes_per_second))
         running = next((s for s in suspects if s.search), None)
         suspect = running or next((s for s in suspects[:MAX_SEARCHED] if s.search_due(now)), None)
         if suspect is None:
@@ -160,7 +175,6 @@ class LeakTracker:
 
     def _document(self, suspect: Suspect) -> Evidence:
         finding, frame = suspect.finding, suspect.frame
-        assert finding.growth is not None  # A suspect has been judged.
         totals = self._sites.get(frame) or SiteTotals(frame)
         points = self._history.points(frame)[-SERIES_SHOWN:]
         return Evidence(
@@ -171,7 +185,7 @@ class LeakTracker:
             type=suspect.outcome.type,
             live_bytes=totals.live_bytes,
             live_objects=totals.live_objects,
-            growth=finding.growth,
+            growth=suspect.growth,
             time=self._observed,
             series=tuple(Point(*p) for p in points),
             statistics=finding.statistics,
@@ -189,6 +203,13 @@ class LeakTracker:
             Share(names.name(label), size / whole)
             for label, size in totals.labels.most_common(ENDPOINTS_SHOWN)
         )
+
+
+def _slope(points: Sequence[tuple[float, float, float]]) -> Growth:
+    """A first estimate, before there is enough to judge; without an interval."""
+    times, sizes, counts = zip(*points, strict=True)
+    rate = slope_of(times, sizes)
+    return Growth(rate, rate, rate, slope_of(times, counts))
 
 
 def describe_site(totals: SiteTotals) -> Site:
