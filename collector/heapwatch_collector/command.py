@@ -12,6 +12,8 @@ from heapwatch_wire.settings import CollectorSettings
 HELP = "receive, store and show what agents send (the collector)"
 EXTRA = "server"
 
+_METAVARS = {"listen": "HOST:PORT", "data": "FOLDER"}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """One option per setting of the collector."""
@@ -19,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--" + name.replace("_", "-"),
             dest=name,
-            metavar="HOST:PORT" if name == "listen" else (row.unit or "TEXT").upper(),
+            metavar=_METAVARS.get(name) or (row.unit or "TEXT").upper(),
             help=f"{row.help} (default: {row.default!r})".replace("%", "%%"),
         )
     parser.add_argument("--config", metavar="FILE", help="heapwatch.toml to read (default: ./heapwatch.toml)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import ipaddress
 import logging
 import signal
 import socket
@@ -16,7 +15,7 @@ from waitress.server import create_server
 from waitress.task import ThreadedTaskDispatcher
 
 from heapwatch_collector.context import Collector
-from heapwatch_collector.web_app import create_app
+from heapwatch_collector.web_app import create_app, is_loopback
 
 _DRAIN = 10.0
 _GC_ALLOCATIONS = 100_000
@@ -30,7 +29,7 @@ def bind(settings: CollectorSettings) -> socket.socket:
         raise ConfigError(
             f"listen={settings.listen!r}: expected HOST:PORT, such as 127.0.0.1:4040 or [::1]:4040"
         )
-    if not settings.token and not _is_loopback(host):
+    if not settings.token and not is_loopback(host):
         raise ConfigError(
             f"listen={settings.listen!r} can be reached from other machines: "
             "set HEAPWATCH_TOKEN (and give it to the agents), or listen on 127.0.0.1"
@@ -54,6 +53,8 @@ def serve(settings: CollectorSettings) -> None:
     gc.freeze()
     gc.set_threshold(_GC_ALLOCATIONS, 10, 10)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # Under load it would write a line per request; the commit's histogram says it better.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     listener = bind(settings)
     collector = Collector.open(settings)
     try:
@@ -90,13 +91,6 @@ def _run(collector: Collector, listener: socket.socket) -> None:
         server.asyncore.loop(timeout=0.1, map=channels, count=1)
     dispatcher.shutdown()
     server.close()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _address(listener: socket.socket) -> str:

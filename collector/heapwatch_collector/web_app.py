@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import json
 import logging
 from pathlib import Path
@@ -54,8 +55,19 @@ def create_app(collector: Collector, dist: Path = pages.DIST) -> Flask:
     return app
 
 
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, is this machine seen from itself."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _admit(token: str) -> None:
     """Check the token, and that no other site's page drives the caller's browser against us.
+
+    Without a token only loopback is served; a foreign name in Host is then a page that had its own name
+    resolve to us.
 
     The page's own files hold no data and are open, so that the page can ask for the token.
     """
@@ -63,6 +75,12 @@ def _admit(token: str) -> None:
     if origin and urlsplit(origin).netloc != request.host:
         raise Refusal(
             403, f"a page of {origin[:200]} may not call this collector", "open the collector's own page"
+        )
+    if not token and not is_loopback(urlsplit(f"//{request.host}").hostname or ""):
+        raise Refusal(
+            403,
+            f"the collector is not served as {request.host[:200]}",
+            "call it by 127.0.0.1, or set HEAPWATCH_TOKEN",
         )
     if not token or request.endpoint in _OPEN_ENDPOINTS:
         return

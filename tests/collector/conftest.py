@@ -103,7 +103,7 @@ def build_profile(
     def text(value: str) -> int:
         return strings.setdefault(value, len(strings))
 
-    profile = Profile(time_nanos=int((at or time.time()) * 1e9), period=period)
+    profile = Profile(time_nanos=round((at or time.time()) * 1000) * 1_000_000, period=period)
     profile.period_type.type, profile.period_type.unit = text("space"), text("bytes")
     for kind, unit in types:
         profile.sample_type.add(type=text(kind), unit=text(unit))
@@ -140,7 +140,7 @@ def build_metrics(
     version: str = "1.0",
 ) -> bytes:
     """An OTLP request with one gauge per name."""
-    nanos = int((at or time.time()) * 1e9)
+    nanos = round((at or time.time()) * 1000) * 1_000_000
     about = {
         "service.name": service,
         "service.version": version,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import cast
 
@@ -29,7 +30,7 @@ def app(tmp_path: Path) -> Flask:
 
 def test_every_route_is_documented_and_the_reverse(app: Flask) -> None:
     routes = {
-        (method.lower(), str(rule).replace("<", "{").replace(">", "}"))
+        (method.lower(), re.sub(r"<(?:path:)?(\w+)>", r"{\1}", str(rule)))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if str(rule) not in PAGE_FILES

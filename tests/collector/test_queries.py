@@ -219,6 +219,7 @@ def test_metrics_come_back_raw_and_by_step(collector: Any, make_metrics: Callabl
     assert stepped["points"] == [[begin, 100.5], [begin + 60, 102.5]]
     assert {s["name"] for s in collector.get(path)["series"]} == {"process.memory.usage", "x.y"}
     assert collector.get(path, instance="other") == {"series": []}
+    assert collector.get(path, name=["a'b\\", "x.y') OR 1 --"], instance="']") == {"series": []}
     assert collector.get(path, start=begin + 100, end=begin + 200) == {"series": []}
 
 

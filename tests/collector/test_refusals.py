@@ -195,6 +195,13 @@ def test_another_sites_page_may_not_write(app: FlaskClient) -> None:
     assert app.get("/api/v1/leaks", headers={"Origin": "http://localhost"}).status_code == 200
 
 
+def test_a_page_whose_name_resolves_to_us_may_not_read(app: FlaskClient) -> None:
+    for host in ("127.0.0.1:4040", "localhost", "[::1]:4040"):
+        assert app.get("/api/v1/leaks", headers={"Host": host}).status_code == 200, host
+    for host in ("evil.example:4040", "127.0.0.1.evil.example", ""):
+        assert app.get("/api/v1/leaks", headers={"Host": host}).status_code in (400, 403), host
+
+
 @given(st.binary(max_size=200), st.integers(0, 300))
 def test_gunzip_is_exact_or_refuses(data: bytes, cut: int) -> None:
     packed = gzip.compress(data) + gzip.compress(data)

@@ -37,13 +37,13 @@ def routes(collector: Collector) -> Blueprint:
         found = catalog.processes(store, None, 0, LATEST)
         return answer({"services": services.describe(found, documents.analyses(store))})
 
-    @doors.get("/services/<service>/instances")
+    @doors.get("/services/<path:service>/instances")
     def get_instances(service: str) -> Response:
         asked = time_range(request.args)
         found = catalog.processes(store, service, asked.start, asked.end)
         return answer({"instances": [services.instance(p) for p in found]})
 
-    @doors.get("/services/<service>/metrics")
+    @doors.get("/services/<path:service>/metrics")
     def get_metrics(service: str) -> Response:
         asked = time_range(request.args)
         found = metric_series(
@@ -57,7 +57,7 @@ def routes(collector: Collector) -> Blueprint:
         )
         return answer({"series": [_metric(series) for series in found]})
 
-    @doors.get("/services/<service>/sites")
+    @doors.get("/services/<path:service>/sites")
     def get_sites(service: str) -> Response:
         asked = time_range(request.args)
         version = request.args.get("version")
@@ -66,7 +66,7 @@ def routes(collector: Collector) -> Blueprint:
         interval, found = site_series(store, query)
         return answer({"interval": interval, "sites": [_site(series) for series in found]})
 
-    @doors.get("/services/<service>/evidence")
+    @doors.get("/services/<path:service>/evidence")
     def get_evidence(service: str) -> Response:
         found = documents.evidence(store, service, request.args.get("version"), request.args.get("site"))
         return answer({"documents": [{"instance": i, "evidence": e} for i, e in found]})
@@ -83,7 +83,7 @@ def routes(collector: Collector) -> Blueprint:
         leaks.sort(key=lambda e: -e["growth"]["bytes_per_second"])
         return answer({"leaks": leaks})
 
-    @doors.get("/leaks/<service>/<site_id>")
+    @doors.get("/leaks/<path:service>/<site_id>")
     def get_leak(service: str, site_id: str) -> Response:
         found = documents.analyses(store, service, request.args.get("version"))
         for evidence in (e for a in found for e in a.get("verdicts", ())):

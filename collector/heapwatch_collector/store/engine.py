@@ -19,6 +19,8 @@ from heapwatch_collector.store.schema import TABLES, Table
 
 DATABASE = "heapwatch"
 _READERS = 4
+# A query on the whole retention must not take the machine from those it watches over.
+_QUERY_SETTINGS = {"max_threads": 4, "max_memory_usage": 2 << 30, "max_execution_time": 60}
 
 
 class StoreError(Exception):
@@ -117,7 +119,12 @@ class Store:
     def _connect(self, database: str) -> Client:
         if self._lock:
             path = str(Path(self._location) / "store")
-            return clickhouse_connect.get_client(interface="chdb", path=path, database=database or "default")
+            return clickhouse_connect.get_client(
+                interface="chdb", path=path, database=database or "default", settings=_QUERY_SETTINGS
+            )
         return clickhouse_connect.get_client(
-            dsn=self._location, database=database or "default", autogenerate_session_id=False
+            dsn=self._location,
+            database=database or "default",
+            settings=_QUERY_SETTINGS,
+            autogenerate_session_id=False,
         )
