@@ -19,6 +19,9 @@ interface State<T> {
 /** Pause between two refreshes in seconds; null: no refresh. Provided by the shell. */
 export const Refresh = createContext<number | null>(null);
 
+/** Seconds after which a query that failed is tried again, however rarely it is refreshed. */
+const RETRY = 5;
+
 /** How a query last went; "gone" when nobody looks at it any more. */
 export type Outcome = ApiError | "good" | "gone";
 
@@ -59,7 +62,8 @@ export function useQuery<T>(key: string, load: (signal: AbortSignal) => Promise<
   // The state is new after each answer: the pause counts from there.
   useEffect(() => {
     if (refresh === null || state.key !== key) return undefined;
-    return whenLookedAt(refresh, () => setRound((old) => old + 1));
+    const pause = state.error ? Math.min(refresh, RETRY) : refresh;
+    return whenLookedAt(pause, () => setRound((old) => old + 1));
   }, [refresh, state, key]);
 
   return { data: state.data, error: state.error, pending: state.key !== key };
