@@ -16,10 +16,9 @@ from heapwatch.failures import Failures
 from heapwatch.identity import Identity
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.profiles import Profiles
-from heapwatch.sampler import Sampler
+from heapwatch.sampler import OWN_WORK, Sampler
 from heapwatch.threads import BackgroundThread, Signal
 
-OWN_WORK = "(heapwatch)"
 LONGEST_WAIT = 3600.0
 
 
@@ -34,7 +33,7 @@ class _Task:
 class Agent:
     """Calls registered tasks from one daemon thread; a task that fails is counted and called again.
 
-    What the thread allocates is labelled OWN_WORK instead of an endpoint.
+    What the thread allocates is labelled OWN_WORK, so that it can be told from the service's.
 
     `settings`, `identity`, `sampler`, `profiles`, `leaks` and `failures` are there for whoever plugs in;
     `courier` is None without a collector.

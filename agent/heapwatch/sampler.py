@@ -12,6 +12,7 @@ from heapwatch_wire.sites import Frame, Stack
 NO_LABEL = 0
 MAX_FRAMES = 100_000
 OTHER_ENDPOINTS = "(other)"
+OWN_WORK = "(heapwatch)"
 
 NativeRow: TypeAlias = tuple[
     int, tuple[tuple[str, str, int], ...], bool, int, str, float, float, float, float
@@ -110,7 +111,11 @@ class _Frames(dict[tuple[str, str, int], Frame]):
 
 
 class NativeSampler:
-    """The C extension with types. Frames of a stack are made once and kept while the stack is exported."""
+    """The C extension with types. Frames of a stack are made once and kept while the stack is exported.
+
+    What the agent allocates itself, under the label OWN_WORK, is no part of an export: it would be judged
+    as the service's. Its size is in `stats()` as "agent_bytes".
+    """
 
     reason = ""
 
@@ -120,6 +125,8 @@ class NativeSampler:
         self._native = native
         self._interval = interval
         self._max_depth = max_depth
+        self._own_label = labels.intern(OWN_WORK)
+        self._own_bytes = 0.0
         self._frames = _Frames()
         self._stacks: dict[int, Stack] = {}
 
@@ -140,12 +147,16 @@ class NativeSampler:
         known = self._stacks
         kept: dict[int, Stack] = {}
         rows = []
+        own_bytes = 0.0
         for row in self._native.export():
             stack_id = row[0]
+            if row[3] == self._own_label:
+                own_bytes += row[6]
+                continue
             stack = kept.get(stack_id) or known.get(stack_id) or tuple(map(self._frames.__getitem__, row[1]))
             kept[stack_id] = stack
             rows.append(Row(stack_id, stack, *row[2:]))
-        self._stacks = kept
+        self._stacks, self._own_bytes = kept, own_bytes
         return rows
 
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
@@ -157,8 +168,8 @@ class NativeSampler:
         return self._native.objects(stack_id, limit)
 
     def stats(self) -> Mapping[str, int | float]:
-        """The sampler about itself; keys as in `_sampler.pyi`."""
-        return self._native.stats()
+        """The sampler about itself; keys as in `_sampler.pyi`, and "agent_bytes" as of the last export."""
+        return {**self._native.stats(), "agent_bytes": self._own_bytes}
 
 
 class NullSampler:

@@ -27,6 +27,7 @@ _SAMPLER_METRICS = {
     "samples": "heapwatch.sampler.samples",
     "live_samples": "heapwatch.sampler.live_samples",
     "own_bytes": "heapwatch.sampler.memory",
+    "agent_bytes": "heapwatch.agent.memory",
 }
 _DROPPED = "dropped_"
 

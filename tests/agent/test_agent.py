@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from heapwatch.agent import OWN_WORK, Agent
+from heapwatch.agent import Agent
 from heapwatch.delivery import Courier, Delivery
 from heapwatch.failures import Failures
 from heapwatch.identity import identify
 from heapwatch.leaks.tracker import LeakTracker
+from heapwatch.sampler import OWN_WORK
 from heapwatch_wire.settings import AgentSettings
 
 if TYPE_CHECKING:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import threading
 
-from heapwatch.sampler import NO_LABEL, OTHER_ENDPOINTS, Labels, NativeRow, NativeSampler, NullSampler, Row
+from heapwatch.sampler import (
+    NO_LABEL,
+    OTHER_ENDPOINTS,
+    OWN_WORK,
+    Labels,
+    NativeRow,
+    NativeSampler,
+    NullSampler,
+    Row,
+)
 from heapwatch_wire.sites import Frame
 
 
@@ -43,7 +52,7 @@ class ScriptedExtension:
 def test_rows_come_out_typed_and_frames_are_shared() -> None:
     native = ScriptedExtension()
     native.rows = [
-        (7, (("f", "a.py", 1), ("main", "m.py", 2)), False, 1, "T1", 2.0, 128.0, 3.0, 192.0),
+        (7, (("f", "a.py", 1), ("main", "m.py", 2)), False, 9, "T1", 2.0, 128.0, 3.0, 192.0),
         (7, (("f", "a.py", 1), ("main", "m.py", 2)), True, 0, "T2", 1.0, 64.0, 1.0, 64.0),
     ]
     sampler = NativeSampler(native, 512, 64, Labels())
@@ -51,12 +60,24 @@ def test_rows_come_out_typed_and_frames_are_shared() -> None:
     first, second = sampler.export()
     assert native.calls == [("start", 512, 64, 0)]
     assert first == Row(
-        7, (Frame("f", "a.py", 1), Frame("main", "m.py", 2)), False, 1, "T1", 2.0, 128.0, 3.0, 192.0
+        7, (Frame("f", "a.py", 1), Frame("main", "m.py", 2)), False, 9, "T1", 2.0, 128.0, 3.0, 192.0
     )
     assert second.truncated
     assert second.frames is first.frames is sampler.export()[0].frames
     assert sampler.live_samples(7, 5)[0].birth == 1.5
     assert sampler.set_label(3) == 2
+
+
+def test_the_agents_own_work_is_no_row_but_a_figure() -> None:
+    native, labels = ScriptedExtension(), Labels()
+    sampler = NativeSampler(native, 512, 64, labels)
+    own, theirs = labels.intern(OWN_WORK), labels.intern("GET /")
+    native.rows = [
+        (7, (("push", "p.py", 1),), False, own, "", 2.0, 128.0, 3.0, 192.0),
+        (8, (("page", "a.py", 1),), False, theirs, "", 1.0, 64.0, 1.0, 64.0),
+    ]
+    assert [row.stack_id for row in sampler.export()] == [8]
+    assert sampler.stats() == {"interval": 512, "agent_bytes": 128.0}
 
 
 def test_the_stand_in_is_empty_and_says_why() -> None:

@@ -27,6 +27,7 @@ STATISTICS: dict[str, int | float] = {
     "samples": 10,
     "live_samples": 3,
     "own_bytes": 4096,
+    "agent_bytes": 8192.0,
     "hooks_intact": 1,
     "dropped_table_full": 0,
     "dropped_stacks": 2,

@@ -152,6 +152,12 @@ METRICS: tuple[Metric, ...] = (
         "Failures of the agent that the service did not notice.",
         ("heapwatch.reason",),
     ),
+    Metric(
+        "heapwatch.agent.memory",
+        "gauge",
+        "By",
+        "Estimated Python memory of the agent itself, beside the sampler's.",
+    ),
     Metric("heapwatch.agent.queue", "gauge", "{delivery}", "Deliveries waiting."),
     # Requests.
     Metric(
