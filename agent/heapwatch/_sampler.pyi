@@ -1,7 +1,8 @@
 """The in-process allocation sampler (C extension).
 
-Samples memory that Python allocates in its object and memory domains: each byte is a sample point with probability
-1/interval, and each sampled block stands for the blocks like it, so every figure is an unbiased estimate.
+Samples memory that Python allocates in its object and memory domains: each byte is a sample point with
+probability 1/interval, and each sampled block stands for the blocks like it, so every figure is an unbiased
+estimate.
 """
 
 from typing import TypeAlias, TypedDict
@@ -10,9 +11,10 @@ Frame: TypeAlias = tuple[str, str, int]
 """(qualified function name, file, line)"""
 
 Row: TypeAlias = tuple[int, tuple[Frame, ...], bool, int, str, float, float, float, float]
-"""(stack id, frames innermost first, truncated, label, thread name, live objects, live bytes, allocated objects,
-allocated bytes). Allocated figures count from the first start, in a forked child from the fork. When the tables run
-full, stacks without live memory are given up after the export that shows them; ids are never used for another stack."""
+"""(stack id, frames innermost first, truncated, label, thread name, live objects, live bytes, allocated
+objects, allocated bytes). Allocated figures count from the first start, in a forked child from the fork. When
+the tables run full, stacks without live memory are given up after the export that shows them; ids are never
+used for another stack."""
 
 LiveSample: TypeAlias = tuple[int, int, float, int]
 """(address, size asked for in bytes, birth as Unix time to a sixteenth of a second, label)"""
@@ -46,10 +48,10 @@ class Stats(TypedDict):
     clock: int
 
 def start(interval: int, max_depth: int, seed: int = 0) -> None:
-    """Starts sampling one byte in `interval` on average, keeping `max_depth` (1 to 1024) frames of each stack.
+    """Starts sampling one byte in `interval` on average, with `max_depth` (1 to 1024) frames of each stack.
 
-    Hooks are put in once and stay. `seed` 0 takes random numbers from the operating system. Starting again changes
-    interval and depth and keeps what was collected.
+    Hooks are put in once and stay. `seed` 0 takes random numbers from the operating system. Starting again
+    changes interval and depth and keeps what was collected.
 
     Raises ValueError for a value out of bounds, RuntimeError (saying why) where sampling isn't possible.
     """
@@ -61,7 +63,7 @@ def set_interval(interval: int) -> None:
     """Changes the mean distance between samples, in bytes; each sample keeps the weight it was drawn with."""
 
 def set_label(label: int) -> int:
-    """Labels the samples of this thread from now on (0: none, up to 32 bits) and returns the previous label."""
+    """Labels the samples of this thread from now on (32 bits, 0: none); returns the previous label."""
 
 def export(since: int = 0) -> list[Row]:
     """Totals of each (stack, label, thread) that changed after the clock (see stats) was at `since`."""
@@ -70,10 +72,10 @@ def live_samples(stack: int, limit: int) -> list[LiveSample]:
     """At most `limit` live samples of the stack, drawn evenly from old and new ones."""
 
 def objects(stack: int, limit: int, budget: float = 0.05) -> list[object]:
-    """At most `limit` Python objects that are live sampled blocks of the stack or own one as storage (a list for its
-    items, a dict for its table). Validated; memory that may have been freed is never touched.
+    """At most `limit` Python objects that are live sampled blocks of the stack or own one as storage (a list
+    for its items, a dict for its table). Validated; memory that may have been freed is never touched.
 
-    Holds the GIL: for gc.get_objects(), then for at most `budget` seconds, after which what was found is returned.
+    Holds the GIL for gc.get_objects() and then at most `budget` seconds, after which it returns what it has
     """
 
 def stats() -> Stats:

@@ -8,6 +8,7 @@
  */
 #include "export.h"
 
+#include "asserts.h"
 #include "hooks.h"
 #include "install.h"
 #include "live.h"
@@ -54,6 +55,7 @@ static bool gil_take_snapshot(struct snapshot *snapshot, uint64_t since)
 
 static PyObject *gil_row(const struct row *row)
 {
+    ASSERT_GIL();
     PyObject *frames = gil_stack_frames(row->stack);
     if (!frames)
         return NULL;
@@ -101,6 +103,7 @@ static bool gil_crowded(void)
 
 PyObject *gil_export(uint64_t since)
 {
+    ASSERT_GIL();
     struct snapshot snapshot;
     if (gil_threads_name() < 0)
         return NULL;
@@ -113,9 +116,11 @@ PyObject *gil_export(uint64_t since)
         Py_CLEAR(list);
     exports_under_way--;
     munmap(snapshot.rows, snapshot.bytes);
-    if (list && !exports_under_way && gil_crowded())
-        gil_give_up(snapshot.clock);
-    gil_stacks_drop();
+    if (!exports_under_way) {
+        if (list && gil_crowded())
+            gil_give_up(snapshot.clock);
+        gil_stacks_drop();
+    }
     return list;
 }
 
@@ -156,6 +161,7 @@ static PyObject *gil_sample(const struct sample *sample)
 
 PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit)
 {
+    ASSERT_GIL();
     struct sample_copies copies;
     if (limit <= 0)
         return PyList_New(0);
@@ -190,6 +196,7 @@ static struct live gil_copy_live(void)
 
 PyObject *gil_stats(void)
 {
+    ASSERT_GIL();
     bool intact = gil_install_check();
     struct live now = gil_copy_live();
     return Py_BuildValue(

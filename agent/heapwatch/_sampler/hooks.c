@@ -19,6 +19,7 @@
  */
 #include "hooks.h"
 
+#include "asserts.h"
 #include "estimate.h"
 #include "live.h"
 #include "lock.h"
@@ -100,6 +101,7 @@ static __attribute__((noinline)) void *hook_sample_malloc(void *context, size_t 
         return hook_answer(context, size, domain);
     if (!hook_rearm() || !size)
         return real[domain].malloc(context, size);
+    ASSERT_UNLOCKED();
     void *address = real[domain].malloc(context, hook_padded(size));
     if (!address)
         return real[domain].malloc(context, size);
@@ -112,6 +114,7 @@ static __attribute__((noinline)) void *hook_sample_calloc(void *context, size_t 
     size_t size;
     if (!hook_rearm() || __builtin_mul_overflow(count, each, &size) || !size)
         return real[domain].calloc(context, count, each);
+    ASSERT_UNLOCKED();
     void *address = real[domain].calloc(context, 1, hook_padded(size));
     if (!address)
         return real[domain].calloc(context, count, each);
@@ -125,6 +128,7 @@ static __attribute__((noinline)) void *hook_sample_realloc(void *context, void *
 {
     if (!hook_rearm() || !size)
         return real[domain].realloc(context, old, size);
+    ASSERT_UNLOCKED();
     void *address = real[domain].realloc(context, old, hook_padded(size));
     if (!address)
         return hook_padded(size) == size ? NULL : real[domain].realloc(context, old, size);

@@ -8,6 +8,7 @@
  */
 #include "install.h"
 
+#include "asserts.h"
 #include "hooks.h"
 #include "lock.h"
 #include "stacks.h"
@@ -135,6 +136,7 @@ static bool gil_reached(void)
 
 bool gil_install(void)
 {
+    ASSERT_GIL();
     if (install.done)
         return true;
     if (!hook_live_open() || !hook_rows_open() || !hook_stacks_open() || !hook_threads_open())
@@ -156,6 +158,7 @@ static void gil_flush(void)
 
 bool gil_install_check(void)
 {
+    ASSERT_GIL();
     if (!install.done || gil_reached())
         return install.done;
     gil_flush();
@@ -189,6 +192,7 @@ static void gil_draw(void)
 
 void gil_enable(uint32_t interval, uint32_t max_depth)
 {
+    ASSERT_GIL();
     hooks.max_depth = max_depth;
     live.interval = interval;
     hooks.enabled = true;
@@ -203,6 +207,7 @@ void gil_disable(void)
 
 void gil_set_interval(uint32_t interval)
 {
+    ASSERT_GIL();
     live.interval = interval;
     if (hooks.enabled)
         gil_draw();

@@ -19,6 +19,7 @@
 
 #include "objects.h"
 
+#include "asserts.h"
 #include "export.h"
 #include "install.h"
 #include "live.h"
@@ -204,6 +205,7 @@ static PyObject *gil_search(struct search *search, uint64_t stack_id, Py_ssize_t
 
 PyObject *gil_objects(uint64_t stack_id, Py_ssize_t limit, double budget)
 {
+    ASSERT_GIL();
     if (limit <= 0 || !gil_install_check())
         return PyList_New(0);
     struct search *search = hook_map(sizeof *search);

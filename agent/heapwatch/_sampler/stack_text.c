@@ -7,19 +7,26 @@
  */
 #include "stack_text.h"
 
+#include "asserts.h"
 #include "stacks.h"
 
+/* Borrowed from the frame. While text is being made the code object has a second owner, so an export that runs
+ * in between doesn't let it go. */
 static PyObject *gil_frame_text(struct frame *frame)
 {
-    if (!frame->text) {
-        PyCodeObject *code = hook_code_at(frame->code)->object;
-        PyObject *text = Py_BuildValue("OOi", code->co_qualname, code->co_filename,
-                                       PyCode_Addr2Line(code, frame->instruction));
-        if (frame->text) /* building may have run other code, which came here first */
-            Py_XDECREF(text);
-        else
-            frame->text = text;
-    }
+    if (frame->text)
+        return frame->text;
+    PyCodeObject *code = hook_code_at(frame->code)->object;
+    Py_INCREF(code);
+    PyObject *text = Py_BuildValue("OOi", code->co_qualname, code->co_filename,
+                                   PyCode_Addr2Line(code, frame->instruction));
+    Py_DECREF(code);
+    if (!text)
+        return NULL;
+    if (frame->text)
+        Py_DECREF(text);
+    else
+        frame->text = text;
     return frame->text;
 }
 
@@ -30,6 +37,7 @@ static PyObject *gil_named_frame(const char *name)
 
 PyObject *gil_stack_frames(uint32_t index)
 {
+    ASSERT_GIL();
     if (index == STACK_NONE)
         return gil_named_frame("[outside Python code]");
     if (index == STACK_OVERFLOW)
@@ -56,6 +64,7 @@ static bool gil_any_dying(void)
 
 int gil_stacks_release_codes(void)
 {
+    ASSERT_GIL();
     if (!gil_any_dying())
         return 0;
     for (uint32_t i = 1; i < stacks.frames.used; i++) {
@@ -69,6 +78,7 @@ int gil_stacks_release_codes(void)
 
 void gil_stacks_drop(void)
 {
+    ASSERT_GIL();
     while (stacks.waiting.used > 1)
         Py_DECREF(*(PyObject **)hook_pool_at(&stacks.waiting, --stacks.waiting.used));
 }

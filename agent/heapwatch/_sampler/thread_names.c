@@ -8,6 +8,7 @@
  */
 #include "thread_names.h"
 
+#include "asserts.h"
 #include "lock.h"
 #include "rows.h"
 #include "threads.h"
@@ -45,6 +46,7 @@ static void gil_rename_thread(struct thread *thread, PyObject *active)
 
 int gil_threads_name(void)
 {
+    ASSERT_GIL();
     if (!other_name && !(other_name = PyUnicode_InternFromString("(other threads)")))
         return -1;
     PyObject *module = PyImport_ImportModule("threading");
@@ -81,6 +83,7 @@ static struct thread_fold gil_fold_of(uint32_t number, bool crowded)
 
 void gil_threads_fold(bool crowded)
 {
+    ASSERT_GIL();
     static struct thread_fold folds[THREAD_LIMIT];
     bool any = false;
     crowded |= threads.used > THREAD_LIMIT / 4;

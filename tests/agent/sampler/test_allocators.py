@@ -76,11 +76,12 @@ def test_displaced_hooks_are_noticed_said_and_put_back(sampled) -> None:
         stats = sampler.stats()
         flushed = live("site")[0]
         seen = site()
-        result = stats["hooks_intact"], stats["rewraps"], stats["incomplete_since"] > 0, stats["dropped_displaced"], flushed
-        result += live("site")[0],
+        result = [stats[key] for key in ("hooks_intact", "rewraps", "incomplete_since", "dropped_displaced")]
+        result += [flushed, live("site")[0]]
     """)
     intact, rewraps, incomplete, dropped, flushed, seen = result
-    assert (intact, rewraps, incomplete) == (1, 1, True)
+    assert (intact, rewraps) == (1, 1)
+    assert incomplete > 0
     assert dropped >= 500
     assert flushed < 10
     assert seen == pytest.approx(500, abs=5)
@@ -123,10 +124,14 @@ def test_the_edges_of_the_allocator_interface(sampled, allocator) -> None:
         from_nothing = native.reallocate(OBJ, 0, 100)
         to_nothing = native.reallocate(OBJ, from_nothing, 0)
         errors = 0
-        for call in (lambda: native.allocate(OBJ, sys.maxsize), lambda: native.allocate_zeroed(MEM, sys.maxsize // 2, 3),
-                     lambda: native.reallocate(OBJ, 0, sys.maxsize - 100)):
+        too_much = [
+            (native.allocate, OBJ, sys.maxsize),
+            (native.allocate_zeroed, MEM, sys.maxsize // 2, 3),
+            (native.reallocate, OBJ, 0, sys.maxsize - 100),
+        ]
+        for function, *arguments in too_much:
             try:
-                call()
+                function(*arguments)
             except MemoryError:
                 errors += 1
         native.release(OBJ, to_nothing); native.release(OBJ, 0)

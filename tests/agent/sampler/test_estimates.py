@@ -1,8 +1,8 @@
 """The estimates have no bias, and spread as the formula says.
 
-Seeds are fixed, so each of these passes or fails for good; bounds are 4.5 standard errors wide, taken from the
-estimator's own theory: a block of size s is sampled with p = 1 - exp(-s/R), and n blocks give a relative standard
-error of sqrt((1 - p) / (p * n)).
+Seeds are fixed, so each of these passes or fails for good; bounds are 4.5 standard errors wide, taken from
+the estimator's own theory: a block of size s is sampled with p = 1 - exp(-s/R), and n blocks give a relative
+standard error of sqrt((1 - p) / (p * n)).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Everything at once: threads, forks, collections at every chance, reallocs, rates, exports, storms without the GIL.
+"""All at once: threads, forks, collections at every chance, reallocs, rates, exports, storms without the GIL.
 
 HEAPWATCH_STRESS_SECONDS makes each of them longer.
 """
@@ -102,6 +102,9 @@ result = failures, sampler.stats()
 """
 
 WORKS = "churn, churn, coroutines, short_threads, storm, reallocs, control, forks"
+if "libasan" in os.environ.get("LD_PRELOAD", ""):
+    # AddressSanitizer's allocator isn't made safe for fork: a child waits for a lock that a storm held.
+    WORKS = WORKS.removesuffix(", forks")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,11 @@ WORKS = "churn, churn, coroutines, short_threads, storm, reallocs, control, fork
         pytest.param("", WORKS, {"PYTHONMALLOC": "debug"}, False, id="debug allocator"),
         pytest.param("", WORKS, {"PYTHONMALLOC": "malloc"}, False, id="C allocator"),
         pytest.param(
-            "import tracemalloc; tracemalloc.start(3)", "churn, storm, reallocs, control", {}, False, id="tracemalloc"
+            "import tracemalloc; tracemalloc.start(3)",
+            "churn, storm, reallocs, control",
+            {},
+            False,
+            id="tracemalloc",
         ),
     ],
 )

@@ -105,7 +105,8 @@ def test_short_threads_are_joined_and_every_row_has_its_own_key(sampled) -> None
             exported = sampler.export()
         keys = [(row[0], row[3], row[4]) for row in exported]
         total = sum(row[6] for row in exported)
-        result = len(keys) == len(set(keys)), len({row[4] for row in exported}), total, sampler.stats()["live_bytes"]
+        names = {row[4] for row in exported}
+        result = len(keys) == len(set(keys)), len(names), total, sampler.stats()["live_bytes"]
     """)
     unique, names, total, live = result
     assert unique
@@ -195,6 +196,7 @@ def test_before_the_start_everything_is_empty(sampled) -> None:
     result = sampled("""
         stats = sampler.stats()
         sampler.stop(); sampler.set_interval(100)
-        result = sampler.export(), sampler.live_samples(1, 5), sampler.objects(1, 5), stats["enabled"], stats["samples"]
+        result = [sampler.export(), sampler.live_samples(1, 5), sampler.objects(1, 5)]
+        result += [stats["enabled"], stats["samples"]]
     """)
     assert result == [[], [], [], 0, 0]
