@@ -25,10 +25,10 @@ def runtime_folder(configured: str, environ: Mapping[str, str] = os.environ) -> 
 
 
 def search_folders(configured: str, uid: int, environ: Mapping[str, str] = os.environ) -> list[Path]:
-    """The folders in which a socket of a process of user `uid` may be.
-
-    More than one, since a service seldom has the environment of the shell from which it is looked at.
-    """
+    """The folders in which a socket of a process of user `uid` may be: the one that is configured, or all
+    the usual ones, since a service seldom has the environment of the shell from which it is looked at."""
+    if configured:
+        return [Path(configured)]
     own = runtime_folder(configured, environ)
     return list(dict.fromkeys([own, Path(f"/run/user/{uid}/heapwatch"), _fallback(uid)]))
 
