@@ -14,6 +14,7 @@ from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.agent import Agent
 from heapwatch.assembly import Resident, assemble
+from heapwatch.failures import logger
 from heapwatch.instrument.flask import instrument
 from heapwatch.instrument.hook import when_imported
 from heapwatch.sampler import NullSampler, Sampler, open_sampler
@@ -58,6 +59,8 @@ class Host:
     def _launch(self, settings: AgentSettings) -> None:
         sampler = self.open_sampler(settings.sampling_interval, settings.max_depth, self.resident.labels)
         agent = assemble(settings, sampler, self.resident)
+        if sampler.reason:
+            logger.warning("heapwatch: no allocations are sampled: %s", sampler.reason)
         self.resident.requests.reset(sampler)
         self.resident.gc.reset()
         self.resident.gc.install()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import socket
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.process import ProcessReader
 
+# As WSGI and ASGI servers take it: module:attribute, or module:factory().
+_APPLICATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(.*\))?")
 _OPTIONS_WITH_VALUE = {"-W", "-X", "--check-hash-based-pycs"}
 
 
@@ -72,7 +75,14 @@ def identify(settings: AgentSettings, command: Sequence[str] | None = None) -> I
 
 
 def program_name(command: Sequence[str]) -> str:
-    """A service name from a Python command line: the module or script that runs, else "python"."""
+    """A service name from a Python command line.
+
+    The application that a server runs ("shop" of `gunicorn -w 2 shop.web:app`), else the module or script
+    that Python runs, else "python".
+    """
+    for argument in command[1:]:
+        if _APPLICATION.fullmatch(argument):
+            return argument.partition(":")[0].partition(".")[0]
     arguments = iter(command[1:])
     for argument in arguments:
         if argument == "-m":

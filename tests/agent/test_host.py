@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from heapwatch.host import Host
+from heapwatch.sampler import NullSampler
 from heapwatch_wire.config import ConfigError
 
 if TYPE_CHECKING:
@@ -66,6 +67,19 @@ def test_profiles_and_metrics_arrive_within_seconds(
     assert host.agent is not None
     assert labels == host.agent.identity.profile_labels()
     assert collector.profiles()[0].profile.period == 65536
+
+
+def test_without_a_sampler_it_says_so_and_still_sends_metrics(
+    options: dict[str, Any],
+    collector: Collector,
+    wait_until: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    host = Host(open_sampler=lambda interval, depth, labels: NullSampler("no C compiler", labels))
+    host.start(options)
+    wait_until(collector.metrics)
+    host.stop()
+    assert "no allocations are sampled: no C compiler" in caplog.text
 
 
 def test_starting_twice_keeps_the_first(host: Host, options: dict[str, Any]) -> None:

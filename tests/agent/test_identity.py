@@ -14,7 +14,9 @@ from heapwatch_wire.settings import AgentSettings
 @pytest.mark.parametrize(
     ("command", "name"),
     [
-        (["python3", "-m", "gunicorn", "app:app"], "gunicorn"),
+        (["python3", "-m", "gunicorn", "shop.web:app"], "shop"),
+        (["python3", "/bin/gunicorn", "-b", "0.0.0.0:80", "-w", "2", "shop:create_app('x')"], "shop"),
+        (["python3", "-c", "d = {a:b}"], "python"),
         (["python3", "-m", "shop.web.main"], "shop"),
         (["/venv/bin/python", "/venv/bin/gunicorn", "-w", "2"], "gunicorn"),
         (["python3", "-X", "dev", "-W", "error", "-u", "worker.py", "x"], "worker"),
