@@ -12,6 +12,7 @@ from heapwatch.agent import Agent
 from heapwatch.allocators import Malloc, Pymalloc
 from heapwatch.cgroup import CgroupReader
 from heapwatch.control.server import ControlServer
+from heapwatch.costly import Costly
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
@@ -74,11 +75,13 @@ def _start_control(control: ControlServer) -> None:
 
 
 def _telemetry(agent: Agent, resident: Resident) -> Telemetry:
+    process = ProcessReader()
     return Telemetry(
-        process=ProcessReader(),
+        process=process,
+        rollup=Costly(process.rollup),
         cgroup=CgroupReader(),
-        malloc=resident.malloc,
-        pymalloc=resident.pymalloc,
+        malloc=Costly(resident.malloc.memory),
+        pymalloc=Costly(resident.pymalloc.memory),
         gc=resident.gc,
         sampler=agent.sampler,
         requests=resident.requests,

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from heapwatch_wire.metrics import BY_NAME
 from heapwatch_wire.otlp import Histogram, Number, Point
 
-from heapwatch.allocators import Malloc, Pymalloc, fragmentation
+from heapwatch.allocators import AllocatorMemory, fragmentation
 from heapwatch.cgroup import CgroupReader
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
 from heapwatch.instrument.requests import Requests
-from heapwatch.process import ProcessReader
+from heapwatch.process import ProcessReader, ProcessRollup
 from heapwatch.sampler import Sampler
 
 _SAMPLER_METRICS = {
@@ -34,12 +34,16 @@ _DROPPED = "dropped_"
 
 @dataclass(frozen=True)
 class Telemetry:
-    """Everything that is measured. `started` is the process's start in Unix seconds; no courier, no queue."""
+    """Everything that is measured. `started` is the process's start in Unix seconds; no courier, no queue.
+
+    The readings that are callables cost more the bigger the process is.
+    """
 
     process: ProcessReader
+    rollup: Callable[[], ProcessRollup | None]
     cgroup: CgroupReader
-    malloc: Malloc
-    pymalloc: Pymalloc
+    malloc: Callable[[], AllocatorMemory | None]
+    pymalloc: Callable[[], AllocatorMemory | None]
     gc: GcStats
     sampler: Sampler
     requests: Requests
@@ -50,8 +54,8 @@ class Telemetry:
     def points(self) -> list[Point]:
         """A point of each metric that this machine can tell.
 
-        Costs about a millisecond, and for processes of many gigabytes tens of milliseconds in the kernel
-        (smaps_rollup), without the interpreter's lock: call it once per delivery, not more.
+        Costs about a millisecond. A gigabyte of heap adds some 15 ms for the shares of pages, half a million
+        free blocks 10 ms for malloc's figures; that is what `Costly` is for.
         """
         return [
             *self._process(),
@@ -74,7 +78,7 @@ class Telemetry:
         yield _number("process.thread.count", status.threads)
         yield _number("process.unix.file_descriptor.count", status.descriptors)
         yield _number("process.uptime", time.time() - self.started)
-        rollup = self.process.rollup()
+        rollup = self.rollup()
         if rollup is not None:
             yield _number("heapwatch.process.memory.pss", rollup.pss)
             yield _number("heapwatch.process.memory.private", rollup.private)
@@ -102,7 +106,7 @@ class Telemetry:
             yield Histogram(pause, generation.pause_counts, generation.pause_sum, attributes)
 
     def _allocators(self) -> Iterator[Point]:
-        pymalloc, malloc = self.pymalloc.memory(), self.malloc.memory()
+        pymalloc, malloc = self.pymalloc(), self.malloc()
         if pymalloc is not None:
             yield _number("heapwatch.pymalloc.arenas", pymalloc.held)
             yield _number("heapwatch.pymalloc.used", pymalloc.used)

@@ -62,9 +62,10 @@ def telemetry(sampler: ScriptedSampler, container: CgroupReader) -> Telemetry:
     requests.record("GET", "/p/<int:id>", 200, 0.02)
     return Telemetry(
         process=ProcessReader(),
+        rollup=ProcessReader().rollup,
         cgroup=container,
-        malloc=Malloc(),
-        pymalloc=Pymalloc(),
+        malloc=Malloc().memory,
+        pymalloc=Pymalloc().memory,
         gc=GcStats(),
         sampler=sampler,
         requests=requests,
@@ -87,7 +88,7 @@ def value(points: list[Point], name: str, **attributes: str) -> float:
 
 
 def test_every_agent_metric_of_the_table_is_emitted_and_no_other(telemetry: Telemetry) -> None:
-    if telemetry.pymalloc.memory() is None or telemetry.malloc.memory() is None:
+    if telemetry.pymalloc() is None or telemetry.malloc() is None:
         pytest.skip("this Python or C library hides its allocator's statistics")
     emitted = {point.metric.name for point in telemetry.points()}
     assert emitted == {metric.name for metric in METRICS if metric.source == "agent"}
