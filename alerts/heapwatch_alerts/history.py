@@ -29,16 +29,18 @@ class _Track:
 class History:
     """Samples of the wanted series, each as far back as some rule looks.
 
-    At most `limit` series are kept; more are counted in `refused` and not kept, so that a page with
-    exploding labels can't take the machine's memory.
+    At most `limit` series are kept, so that a page with exploding labels can't take the machine's
+    memory; `refused` counts the series of the newest reading that found no room.
     """
 
-    def __init__(self, wanted: Iterable[tuple[Series, int]], limit: int = 20_000) -> None:
+    def __init__(self, wanted: Iterable[tuple[Series, int]], limit: int = 50_000) -> None:
+        self._wanted: dict[str, list[Series]] = {}
         self._depth: dict[str, int] = {}
         for series, window in wanted:
+            self._wanted.setdefault(series.name, []).append(series)
             self._depth[series.name] = max(window, self._depth.get(series.name, 0))
         self._limit = limit
-        self._tracks: dict[str, dict[Labels, _Track]] = {name: {} for name in self._depth}
+        self._tracks: dict[str, dict[Labels, _Track]] = {name: {} for name in self._wanted}
         self._current: set[tuple[str, Labels]] = set()
         self._count = 0
         self.refused = 0
@@ -52,8 +54,9 @@ class History:
         if complete:
             self._current = set()
         self._forget(now)
+        self.refused = 0
         for name, labels, value in page:
-            if name in self._depth:
+            if any(_fits(series, labels) for series in self._wanted.get(name, ())):
                 self._append(now, name, labels_of(labels), value)
 
     def last(self, series: Series) -> dict[Labels, float]:
@@ -102,9 +105,12 @@ class History:
 
     def _fitting(self, series: Series) -> Iterable[tuple[Labels, _Track]]:
         for labels, track in self._tracks.get(series.name, {}).items():
-            values = dict(labels)
-            if all(m.matches(values.get(m.label, "")) for m in series.where):
+            if not series.where or _fits(series, dict(labels)):
                 yield labels, track
+
+
+def _fits(series: Series, labels: Mapping[str, str]) -> bool:
+    return all(m.matches(labels.get(m.label, "")) for m in series.where)
 
 
 @dataclass(frozen=True, slots=True)

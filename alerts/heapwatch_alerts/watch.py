@@ -89,6 +89,8 @@ class Watch:
         self._last_reading = now
         self._trouble(self._read, "")
         self._history.record(now, [*samples, (UP.prometheus, self._up, 1.0)])
+        crowded = "more series than are kept: some are not judged; let Prometheus evaluate the rules"
+        self._trouble(self._history, crowded if self._history.refused else "")
 
     def _tell(self, change: Change, now: float) -> None:
         again = {alert.fingerprint for alert in self._states.firing}

@@ -99,6 +99,13 @@ def test_a_page_with_exploding_labels_is_bounded_and_counted() -> None:
     assert history.last(GAUGE) == {(("instance", "new"),): 1.0}
 
 
+def test_only_what_a_rule_asks_for_is_kept() -> None:
+    series = Series(GAUGE.metric, (Matcher("service", "=", "shop"),))
+    history = History([(series, 0)])
+    history.record(0.0, [(GAUGE.name, {"service": name}, 1.0) for name in ("shop", "bank")])
+    assert history.last(GAUGE) == {(("service", "shop"),): 1.0}
+
+
 def test_an_absent_label_equals_the_empty_one() -> None:
     history = History([(GAUGE, 0)])
     history.record(0.0, [(GAUGE.name, {"service": "shop", "version": ""}, 1.0)])
