@@ -71,7 +71,7 @@ def in_running_frame(held: object) -> tuple[Root, Step] | None:
     Running frames are not tracked by the garbage collector, so no pass over the heap finds them.
     """
     for frame in _running_frames():
-        if frame.f_code.co_filename.startswith(OWN_CODE) or not frame.f_code.co_flags & OPTIMIZED:
+        if is_own_file(frame.f_code.co_filename) or not frame.f_code.co_flags & OPTIMIZED:
             continue  # Variables of a module's frame are its globals.
         name = next((n for n, value in local_variables(frame) if value is held), None)
         if name is not None:
@@ -80,9 +80,14 @@ def in_running_frame(held: object) -> tuple[Root, Step] | None:
     return None
 
 
+def is_own_file(file: str) -> bool:
+    """Whether `file` is one of the agent's: it grows while it learns the service's stacks, then no more."""
+    return file.startswith(OWN_CODE)
+
+
 def is_own(holder: object) -> bool:
     """Whether `holder` is a frame of the agent's code."""
-    return type(holder) is types.FrameType and holder.f_code.co_filename.startswith(OWN_CODE)
+    return type(holder) is types.FrameType and is_own_file(holder.f_code.co_filename)
 
 
 def _suspended(holder: object) -> Root | None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from heapwatch_wire.evidence import Call, Evidence, Growth, Point, Share, Site
 from heapwatch_wire.growth import THRESHOLDS, Finding, Series, judge
@@ -14,8 +15,9 @@ from heapwatch_wire.sites import Frame, own_caller, site_id
 from heapwatch_wire.trend import slope_of
 
 from heapwatch.identity import Identity
-from heapwatch.leaks.holders import HolderSearch, Outcome
+from heapwatch.leaks.holders import HolderSearch, Outcome, Wanted
 from heapwatch.leaks.pace import Pace
+from heapwatch.leaks.roots import is_own_file
 from heapwatch.leaks.sites import History, SiteTotals, roll_up
 from heapwatch.sampler import Sampler
 
@@ -30,6 +32,7 @@ LEAST_SAMPLES = 5
 MAX_JUDGED = 24
 MAX_SUSPECTS = 32
 MAX_SEARCHED = 8
+STACKS_LOOKED_AT = 8
 SERIES_SHOWN = 60
 ENDPOINTS_SHOWN = 5
 STACK_SHOWN = 40
@@ -43,7 +46,6 @@ class Suspect:
     finding: Finding = field(default_factory=lambda: Finding("learning"))
     growth: Growth = field(default_factory=lambda: Growth(0.0, 0.0, 0.0, 0.0))
     seen: float = 0.0
-    search: HolderSearch | None = None
     searched: float = 0.0
     outcome: Outcome = field(default_factory=Outcome)
 
@@ -75,6 +77,8 @@ class LeakTracker:
         self._responsible: dict[int, Frame] = {}
         self._observing, self._judging, self._searching = Pace(*OBSERVE), Pace(*JUDGE), Pace(*SEARCH)
         self._observed = self._judged = 0.0
+        self._running: HolderSearch | None = None
+        self._sought: list[Suspect] = []
 
     def observe(self, now: float) -> None:
         """Do what is due at `now` (Unix seconds); called by the agent's background thread."""
@@ -125,11 +129,11 @@ class LeakTracker:
         totals = next((t for f, t in self.sites().items() if site_id(f) == identifier), None)
         if totals is None:
             return None
-        search = self._new_search(totals)
+        search = HolderSearch(self._sampler, [_wanted(totals)], self._settings.holders_budget)
         deadline = time.monotonic() + limit
         while not search.advance() and time.monotonic() < deadline:
             time.sleep(2 * self._settings.holders_budget)
-        return describe_site(totals), search.outcome()
+        return describe_site(totals), search.outcomes()[0]
 
     def _look(self, now: float) -> None:
         self._observed = now
@@ -140,7 +144,8 @@ class LeakTracker:
     def _judge(self, now: float) -> None:
         self._judged = now
         interval = float(self._sampler.stats().get("interval", 0) or self._settings.sampling_interval)
-        for frame in self._history.grown(LEAST_SAMPLES * interval)[:MAX_JUDGED]:
+        grown = (f for f in self._history.grown(LEAST_SAMPLES * interval) if not is_own_file(f.file))
+        for frame in islice(grown, MAX_JUDGED):
             points = self._history.points(frame)
             suspect = self._suspects.setdefault(frame, Suspect(frame))
             suspect.finding = judge([Series(points, interval, self._identity.started)])
@@ -150,28 +155,24 @@ class LeakTracker:
         self._suspects = {s.frame: s for s in kept if now - s.seen < FORGET_AFTER}
 
     def _search(self, now: float) -> None:
-        """One slice for the suspect whose search runs, or for the fastest whose search is due."""
-        suspects = [s for s in self._suspects.values() if s.frame in self._sites]
-        suspects.sort(key=lambda s: (-s.suspected, -s.growth.bytes_per_second))
-        running = next((s for s in suspects if s.search), None)
-        suspect = running or next((s for s in suspects[:MAX_SEARCHED] if s.search_due(now)), None)
-        if suspect is None:
-            return
-        if suspect.search is None:
-            suspect.searched = now
-            suspect.search = self._new_search(self._sites[suspect.frame])
-        if suspect.search.advance():
-            self._searching.spent(now, suspect.search.cpu)
-            suspect.outcome, suspect.search = suspect.search.outcome(), None
+        """One slice of the search that runs, or of a new one for the suspects whose search is due."""
+        if self._running is None:
+            self._sought = self._due(now)
+            if not self._sought:
+                return
+            wanted = [_wanted(self._sites[suspect.frame]) for suspect in self._sought]
+            self._running = HolderSearch(self._sampler, wanted, self._settings.holders_budget)
+        if self._running.advance():
+            for suspect, outcome in zip(self._sought, self._running.outcomes(), strict=True):
+                suspect.searched, suspect.outcome = now, outcome
+            self._searching.spent(now, self._running.cpu)
+            self._running = None
 
-    def _new_search(self, totals: SiteTotals) -> HolderSearch:
-        thread = totals.threads.most_common(1)
-        return HolderSearch(
-            self._sampler,
-            [stack for stack, _ in totals.stacks.most_common(8)],
-            self._settings.holders_budget,
-            thread[0][0] if thread else "",
-        )
+    def _due(self, now: float) -> list[Suspect]:
+        """Of the surest and fastest suspects those that were not searched, or long ago."""
+        current = [s for s in self._suspects.values() if s.seen >= self._judged and s.frame in self._sites]
+        current.sort(key=lambda s: (-s.suspected, -s.growth.bytes_per_second))
+        return [suspect for suspect in current[:MAX_SEARCHED] if suspect.search_due(now)]
 
     def _document(self, suspect: Suspect) -> Evidence:
         finding, frame = suspect.finding, suspect.frame
@@ -203,6 +204,12 @@ class LeakTracker:
             Share(names.name(label), size / whole)
             for label, size in totals.labels.most_common(ENDPOINTS_SHOWN)
         )
+
+
+def _wanted(totals: SiteTotals) -> Wanted:
+    threads = totals.threads.most_common(1)
+    stacks = [stack for stack, _ in totals.stacks.most_common(STACKS_LOOKED_AT)]
+    return Wanted(stacks, threads[0][0] if threads else "")
 
 
 def _slope(points: Sequence[tuple[float, float, float]]) -> Growth:

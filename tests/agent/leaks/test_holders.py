@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from heapwatch.leaks.holders import HolderSearch, Outcome
+from heapwatch.leaks.holders import HolderSearch, Outcome, Wanted
 
 SHOP = """
 import functools, threading, collections
@@ -90,11 +90,11 @@ class Samples:
 
 
 def search(samples: Samples, thread: str = "") -> Outcome:
-    found = HolderSearch(samples, [1], budget=0.05, thread=thread)
+    found = HolderSearch(samples, [Wanted([1], thread)], budget=0.05)
     deadline = time.monotonic() + 30
     while not found.advance():
         assert time.monotonic() < deadline
-    return found.outcome()
+    return found.outcomes()[0]
 
 
 def all_of(kind: type) -> Samples:
@@ -284,6 +284,22 @@ def test_a_container_is_described_by_what_is_in_it(shop: types.ModuleType) -> No
     assert search(Samples([shop.LISTENERS])).type == "list of shop.Page"
 
 
+def test_several_sites_are_searched_at_once(shop: types.ModuleType) -> None:
+    shop.dictionary(1)
+    shop.LISTENERS.append(shop.Node())
+
+    class TwoSites:
+        def objects(self, stack_id: int, limit: int) -> list[object]:
+            kinds = {1: shop.Page, 2: shop.Node}
+            return [o for o in gc.get_objects() if type(o) is kinds.get(stack_id)]
+
+    found = HolderSearch(TwoSites(), [Wanted([1]), Wanted([3]), Wanted([2])], budget=0.05)
+    while not found.advance():
+        pass
+    paths = [[h.path for h in outcome.holders] for outcome in found.outcomes()]
+    assert paths == [["shop.REGISTRY['u:1']"], [], ["shop.LISTENERS[0]"]]
+
+
 def test_without_objects_it_says_so() -> None:
     outcome = search(Samples([]))
     assert outcome.holders == ()
@@ -320,7 +336,7 @@ def test_no_code_of_the_service_runs(shop: types.ModuleType) -> None:
 
 def test_the_search_lets_go_of_everything_when_it_is_done(shop: types.ModuleType) -> None:
     shop.dictionary(1)
-    found = HolderSearch(all_of(shop.Page), [1], budget=0.05)
+    found = HolderSearch(all_of(shop.Page), [Wanted([1])], budget=0.05)
     while not found.advance():
         pass
     shop.REGISTRY.clear()
@@ -329,15 +345,15 @@ def test_the_search_lets_go_of_everything_when_it_is_done(shop: types.ModuleType
 
 def test_a_search_cut_short_blames_nobody(shop: types.ModuleType) -> None:
     shop.dictionary(1)
-    found = HolderSearch(all_of(shop.Page), [1], budget=0.05)
-    assert [h.root for h in found.outcome().holders] == ["unknown"]
-    assert any("ended early" in reason for reason in found.outcome().reasons)
+    found = HolderSearch(all_of(shop.Page), [Wanted([1])], budget=0.05)
+    assert [h.root for h in found.outcomes()[0].holders] == ["unknown"]
+    assert any("ended early" in reason for reason in found.outcomes()[0].reasons)
 
 
 def test_a_slice_stays_near_its_budget_on_a_large_heap(shop: types.ModuleType) -> None:
     ballast = [[n] for n in range(150_000)]
     shop.dictionary(1)
-    found = HolderSearch(all_of(shop.Page), [1], budget=0.005)
+    found = HolderSearch(all_of(shop.Page), [Wanted([1])], budget=0.005)
     slices = []
     while True:
         started = time.thread_time()
@@ -345,7 +361,7 @@ def test_a_slice_stays_near_its_budget_on_a_large_heap(shop: types.ModuleType) -
         slices.append(time.thread_time() - started)
         if done:
             break
-    assert found.outcome().holders[0].path == "shop.REGISTRY['u:1']"
+    assert found.outcomes()[0].holders[0].path == "shop.REGISTRY['u:1']"
     assert len(slices) > 3
     # What can't be cut: listing the heap (14 ns an object) and naming the references found.
     assert sorted(slices)[len(slices) // 2] < 0.05
