@@ -46,7 +46,8 @@ FALSE_POSITIVE, FALSE_NEGATIVE = 0.11, 1.0
 def events(labels: BoolArray) -> list[tuple[int, int]]:
     """(first, last) index of each run of True."""
     edges = np.diff(np.concatenate([[0], labels.astype(int), [0]]))
-    return list(zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True))
+    first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+    return list(zip(first.tolist(), last.tolist(), strict=True))
 
 
 def best_f1(labels: BoolArray, scores: FloatArray) -> float:
@@ -99,7 +100,7 @@ def machine(path: Path, per_day: float) -> dict[str, float]:
     train, test = stored["train"].T / 1e4, stored["test"].T / 1e4
     labels = stored["label"].astype(bool)
     detector = Detector.fit([train], per_day / 1440)
-    scores = detector.residuals(test).sum(axis=1)
+    scores = detector.parts(test).sum(axis=1)
     raised = alarms(detector, scores)
     found = events(labels)
     false = [(a, b) for a, b in events(raised) if not labels[a : b + 1].any()]
@@ -150,7 +151,7 @@ def _raised(series: Series, per_day: float) -> list[int]:
     cuts = [int(count * share) for share in np.arange(PROBATION, 1, RELEARN)]
     for start, end in zip(cuts, [*cuts[1:], count], strict=True):
         detector = Detector.fit([table[:start]], per_day / series.per_day)
-        over[start:end] = detector.residuals(table[:end]).sum(axis=1)[start:] > detector.threshold
+        over[start:end] = detector.parts(table[:end]).sum(axis=1)[start:] > detector.threshold
     lasting = over & np.concatenate([[False], over[:-1]])
     return [first for first, _ in events(lasting)]
 

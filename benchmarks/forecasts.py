@@ -191,7 +191,8 @@ def main() -> int:
     if path is not None and path.is_file():
         found["llm_aging (real)"] = aging(path).row()
     else:
-        print(f"skipped: real series ({path or 'give --data DIR'} is missing)", file=sys.stderr)
+        what = f"{path} is missing" if path else "give --data DIR"
+        print(f"skipped: real series ({what})", file=sys.stderr)
     if args.json:
         print(json.dumps(found))
         return 0

@@ -106,8 +106,8 @@ class Collector:
             headers["Content-Type"] = "application/json"
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        request = urllib.request.Request(self.url.rstrip("/") + path, body, headers)
         try:
+            request = urllib.request.Request(self.url.rstrip("/") + path, body, headers)
             with urllib.request.urlopen(request, timeout=self.timeout) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:

@@ -166,7 +166,7 @@ def _main(evidence: Evidence) -> Holder | None:
 
 def _called(evidence: Evidence, holder: Holder) -> bool:
     """Whether functions or methods are what piles up, or hold what does."""
-    below = holder.path.rpartition(container(holder))[2]
+    below = _THREAD.sub("", holder.path)[len(container(holder)) :]
     return bool(_CALLABLE.search(evidence.type)) or any(name in below for name in _BOUND)
 
 

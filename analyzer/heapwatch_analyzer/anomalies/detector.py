@@ -1,9 +1,11 @@
 """A multivariate detector that learns what is usual without labels.
 
 Each metric is seen at three scales: as it is, as its mean over SHORT rows, and as its distance from its mean
-over LONG rows. Columns are centred on their median and scaled by their spread; principal components that
-carry EXPLAINED of the variance model how metrics move together; the score of a row is what they leave
-unexplained, squared and summed (Jackson and Mudholkar 1979), and the parts of that sum name the metrics.
+over LONG rows. Columns are centred on their median and scaled by their spread. How metrics move together is
+modelled by probabilistic principal components that carry EXPLAINED of the variance (Tipping and Bishop 1999);
+the score of a row is its squared Mahalanobis distance under that model. Rows are whitened by the symmetric
+root of the precision matrix, which stays closest to the metrics' own axes (Kessy and others 2018), so that
+the squares that add up to the score each belong to a metric.
 
 The threshold needs no label: each fifth of the rows is scored by components fitted on the others, and a
 generalized Pareto tail fitted to the largest of these scores says which is exceeded once in `1 / risk` rows
@@ -24,6 +26,8 @@ SHORT = 10
 LONG = 60
 SCALES = 3
 EXPLAINED = 0.9
+RIDGE = 1e-3
+"""Variance added to each column: what never moved has moved by a little, not by infinitely much."""
 CLIP = 20.0
 """Spreads at which a value counts no further: one mad metric must not hide the others."""
 FOLDS = 5
@@ -39,16 +43,19 @@ class Detector:
 
     centre: FloatArray
     spread: FloatArray
-    components: PCA
+    mean: FloatArray
+    whitening: FloatArray
     threshold: float = 0.0
 
     @classmethod
     def fit(cls, tables: list[FloatArray], risk: float) -> Detector:
         """Learn from `tables`, one per instance, rows in order of time and one column per metric.
 
-        The threshold is exceeded in a share `risk` of usual rows. Needs LEAST_ROWS rows in all.
+        The threshold is exceeded in a share `risk` of usual rows. Needs LEAST_ROWS rows in all,
+        after the first SHORT of each.
         """
-        rows = np.concatenate([_views(table) for table in tables if len(table)])
+        # The first rows have no past to be averaged with; they would teach that means are as noisy as rows.
+        rows = np.concatenate([_views(table)[SHORT:] for table in tables])
         parts = np.array_split(np.arange(len(rows)), FOLDS)
         usual = [cls._learn(np.delete(rows, part, axis=0))._squares(rows[part]).sum(axis=1) for part in parts]
         return replace(cls._learn(rows), threshold=exceeded_once(np.concatenate(usual), risk))
@@ -56,19 +63,30 @@ class Detector:
     @classmethod
     def _learn(cls, rows: FloatArray) -> Detector:
         centre, spread = _location(rows)
-        components = PCA(EXPLAINED, svd_solver="full").fit(_standard(rows, centre, spread))
-        return cls(centre, spread, components)
+        standard = _standard(rows, centre, spread)
+        return cls(centre, spread, standard.mean(axis=0), _whitening(standard))
 
-    def residuals(self, table: FloatArray) -> FloatArray:
-        """Unexplained squares per row and metric; a row's score is their sum."""
+    def parts(self, table: FloatArray) -> FloatArray:
+        """What each metric adds to the score of each row: (rows, metrics); a row's score is their sum."""
         by_metric: FloatArray = self._squares(_views(table)).reshape(len(table), SCALES, -1).sum(axis=1)
         return by_metric
 
     def _squares(self, rows: FloatArray) -> FloatArray:
         standard = _standard(rows, self.centre, self.spread)
-        explained = self.components.inverse_transform(self.components.transform(standard))
-        squares: FloatArray = (standard - explained) ** 2
+        squares: FloatArray = ((standard - self.mean) @ self.whitening) ** 2
         return squares
+
+
+def _whitening(standard: FloatArray) -> FloatArray:
+    """Symmetric root of the precision matrix of the rows, from their principal components."""
+    ridge = RIDGE * np.eye(standard.shape[1])
+    if np.ptp(standard, axis=0).max() == 0:
+        covariance = ridge
+    else:
+        covariance = PCA(EXPLAINED, svd_solver="full").fit(standard).get_covariance() + ridge
+    variances, axes = np.linalg.eigh(covariance)
+    root: FloatArray = (axes / np.sqrt(variances)) @ axes.T
+    return root
 
 
 def exceeded_once(scores: FloatArray, risk: float) -> float:

@@ -7,7 +7,7 @@ from heapwatch_wire.analysis import Anomaly
 from heapwatch_wire.evidence import Share
 
 from ..observations import FloatArray, Observations
-from .detector import LEAST_ROWS, Detector
+from .detector import LEAST_ROWS, SHORT, Detector
 from .features import Table, table
 
 SPAN = 15.0
@@ -26,7 +26,7 @@ def anomalies(seen: Observations, warmup: float) -> list[Anomaly]:
     tables = [t for t in found if t is not None and len(t.times) > NEWEST]
     columns = _common(tables)
     values = {t.instance: t.values[:, [t.columns.index(c) for c in columns]] for t in tables}
-    if not columns or sum(len(v) - NEWEST for v in values.values()) < LEAST_ROWS:
+    if not columns or sum(max(0, len(v) - NEWEST - SHORT) for v in values.values()) < LEAST_ROWS:
         return []
     detector = Detector.fit([v[:-NEWEST] for v in values.values()], FALSE_ALARMS_PER_DAY * span / 86400)
     current = [t for t in tables if t.times[-1] > seen.time - (NEWEST + 2) * span]
@@ -40,7 +40,7 @@ def _common(tables: list[Table]) -> list[str]:
 
 
 def _anomaly(seen: Table, values: FloatArray, columns: list[str], detector: Detector) -> Anomaly | None:
-    parts = detector.residuals(values)[-NEWEST:]
+    parts = detector.parts(values)[-NEWEST:]
     # The calmer of each two neighbouring rows: what lasts one row only is a spike, not a state.
     scores = np.minimum(parts.sum(axis=1)[1:], parts.sum(axis=1)[:-1])
     worst = int(np.argmax(scores))
