@@ -39,12 +39,16 @@ def test_a_page_answers_the_four_questions(rule: Rule) -> None:
 
 def test_every_command_in_rules_and_pages_exists(capsys: pytest.CaptureFixture[str]) -> None:
     texts = [file.read_text() for file in PAGES.iterdir()] + [rule.action for rule in RULES]
-    named = {found for text in texts for found in re.findall(r"heapwatch ([a-z]+)((?: [^`,.;:)]*)?)", text)}
+    named = {
+        found
+        for text in texts
+        for found in re.findall(r"heapwatch (alerts [a-z]+|[a-z]+)((?: [^`,.;:)]*)?)", text)
+    }
     commands = {command for command, _ in named}
     assert len(commands) > 5
     for command in sorted(commands):
         with pytest.raises(SystemExit) as left:
-            main([command, "--help"])
+            main([*command.split(), "--help"])
         said = capsys.readouterr()
         assert left.value.code == 0, f"heapwatch {command}: {said.err}"
         for flag in {f for c, rest in named if c == command for f in re.findall(r"(?<!\w)--?[a-z-]+", rest)}:
