@@ -48,7 +48,7 @@ static bool hook_rearm(void)
         return false;
     }
     bool taken = hook_lock();
-    countdown = hook_random_gap(&live.random, live.interval);
+    countdown = (uint64_t)hook_random_gap(&live.random, live.interval) - 1;
     hook_unlock(taken);
     return true;
 }
@@ -165,40 +165,59 @@ static void *hook_kept_on_failure(void *address, const struct sample *ended)
     return address;
 }
 
+/* True when a sample point lies in the block: the subtraction borrows. */
+static inline bool hook_count(size_t size)
+{
+    return __builtin_sub_overflow(countdown, (uint64_t)size, &countdown);
+}
+
 /* --- the hooks of OBJ and MEM --------------------------------------------------------------------- */
 
 /* What a hook of a domain may and must not do: see the thread rule at the top. */
 #define DOMAIN_HOOKS(name, domain)                                                                       \
     static void *hook_##name##_malloc(void *context, size_t size)                                        \
     {                                                                                                    \
-        if (unlikely((countdown -= (int64_t)size) <= 0))                                                 \
+        if (unlikely(hook_count(size)))                                                                  \
             return hook_sample_malloc(context, size, domain);                                            \
         return real[domain].malloc(context, size);                                                       \
     }                                                                                                    \
     static void *hook_##name##_calloc(void *context, size_t count, size_t each)                          \
     {                                                                                                    \
-        if (unlikely((countdown -= (int64_t)(count * each)) <= 0))                                       \
+        if (unlikely(hook_count(count * each)))                                                          \
             return hook_sample_calloc(context, count, each, domain);                                     \
         return real[domain].calloc(context, count, each);                                                \
     }                                                                                                    \
     static void *hook_##name##_realloc(void *context, void *old, size_t size)                            \
     {                                                                                                    \
-        if (unlikely((countdown -= (int64_t)size) <= 0))                                                 \
+        if (unlikely(hook_count(size)))                                                                  \
             return hook_sample_realloc(context, old, size, domain);                                      \
         return real[domain].realloc(context, old, size);                                                 \
+    }                                                                                                    \
+    static __attribute__((noinline)) void hook_##name##_free_tracked(void *context, void *address)       \
+    {                                                                                                    \
+        hook_untrack(address, NULL);                                                                     \
+        real[domain].free(context, address);                                                             \
     }                                                                                                    \
     static void hook_##name##_free(void *context, void *address)                                         \
     {                                                                                                    \
         if (unlikely(hook_live_maybe(address)))                                                          \
-            hook_untrack(address, NULL);                                                                 \
-        real[domain].free(context, address);                                                             \
+            hook_##name##_free_tracked(context, address);                                                \
+        else                                                                                             \
+            real[domain].free(context, address);                                                         \
+    }                                                                                                    \
+    static __attribute__((noinline)) void *hook_##name##_realloc_tracked(void *context, void *old,       \
+                                                                         size_t size)                    \
+    {                                                                                                    \
+        struct sample ended;                                                                             \
+        if (!hook_untrack(old, &ended))                                                                  \
+            return hook_##name##_realloc(context, old, size);                                            \
+        return hook_kept_on_failure(hook_##name##_realloc(context, old, size), &ended);                  \
     }                                                                                                    \
     static void *hook_##name##_realloc_watched(void *context, void *old, size_t size)                    \
     {                                                                                                    \
-        struct sample ended;                                                                             \
-        if (likely(!hook_live_maybe(old)) || !hook_untrack(old, &ended))                                 \
-            return hook_##name##_realloc(context, old, size);                                            \
-        return hook_kept_on_failure(hook_##name##_realloc(context, old, size), &ended);                  \
+        if (unlikely(hook_live_maybe(old)))                                                              \
+            return hook_##name##_realloc_tracked(context, old, size);                                    \
+        return hook_##name##_realloc(context, old, size);                                                \
     }
 
 DOMAIN_HOOKS(obj, DOMAIN_OBJ)
@@ -206,19 +225,34 @@ DOMAIN_HOOKS(mem, DOMAIN_MEM)
 
 /* --- the hooks of RAW: no GIL, maybe no Python thread ----------------------------------------------- */
 
+/* Apart and never inlined, so that the ordinary path needs no stack frame. */
+static __attribute__((noinline)) void hook_raw_free_tracked(void *context, void *address)
+{
+    hook_untrack(address, NULL);
+    hooks.real_raw.free(context, address);
+}
+
 static void hook_raw_free(void *context, void *address)
 {
     if (unlikely(hook_live_maybe(address)))
-        hook_untrack(address, NULL);
-    hooks.real_raw.free(context, address);
+        hook_raw_free_tracked(context, address);
+    else
+        hooks.real_raw.free(context, address);
+}
+
+static __attribute__((noinline)) void *hook_raw_realloc_tracked(void *context, void *old, size_t size)
+{
+    struct sample ended;
+    if (!hook_untrack(old, &ended))
+        return hooks.real_raw.realloc(context, old, size);
+    return hook_kept_on_failure(hooks.real_raw.realloc(context, old, size), &ended);
 }
 
 static void *hook_raw_realloc(void *context, void *old, size_t size)
 {
-    struct sample ended;
-    if (likely(!hook_live_maybe(old)) || !hook_untrack(old, &ended))
-        return hooks.real_raw.realloc(context, old, size);
-    return hook_kept_on_failure(hooks.real_raw.realloc(context, old, size), &ended);
+    if (unlikely(hook_live_maybe(old)))
+        return hook_raw_realloc_tracked(context, old, size);
+    return hooks.real_raw.realloc(context, old, size);
 }
 
 /* --- what install.c puts in place --------------------------------------------------------------------- */

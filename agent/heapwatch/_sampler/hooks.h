@@ -9,10 +9,10 @@
 
 #include "live.h"
 
-#define COUNTDOWN_NEVER ((int64_t)1 << 62)
+#define COUNTDOWN_NEVER (UINT64_MAX >> 1)
 
 struct hooks {
-    int64_t countdown;                  /* bytes to the next sample point; plain, because the GIL guards it */
+    uint64_t countdown;                 /* bytes before the next sample point; plain, because the GIL guards it */
     PyMemAllocatorEx real[DOMAIN_COUNT], real_raw;
     bool enabled;
     bool pad;                           /* small sampled blocks are asked for as RAW_BACKED bytes */

@@ -51,7 +51,7 @@ static void hook_fork_child(void)
     hook_live_forked();
     hook_threads_forked();
     if (hooks.enabled)
-        hooks.countdown = hook_random_gap(&live.random, live.interval);
+        hooks.countdown = (uint64_t)hook_random_gap(&live.random, live.interval) - 1;
     hook_unlock(fork_taken);
 }
 
@@ -114,7 +114,7 @@ static void gil_wrap(void)
 /* Allocates through Python's front door and sees whether the block's birth and end come by our hooks. */
 static bool gil_domain_reached(enum domain domain)
 {
-    int64_t countdown = hooks.countdown;
+    uint64_t countdown = hooks.countdown;
     hooks.asking = true;
     hooks.answer = 0;
     hooks.countdown = 0;
@@ -186,7 +186,7 @@ void gil_seed(uint64_t seed)
 static void gil_draw(void)
 {
     bool taken = hook_lock();
-    hooks.countdown = hook_random_gap(&live.random, live.interval);
+    hooks.countdown = (uint64_t)hook_random_gap(&live.random, live.interval) - 1;
     hook_unlock(taken);
 }
 

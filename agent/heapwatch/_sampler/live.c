@@ -45,17 +45,17 @@ static bool heads_grow(unsigned order)
         struct sample *sample = sample_at(i);
         if (!sample->address)
             continue;
-        uint32_t *head = heads + hook_live_slot(sample->address, order);
+        uint32_t *head = heads + hook_live_slot(sample->address, 64 - order);
         sample->next = *head;
         *head = i;
     }
-    atomic_store_explicit(&live_heads, (uintptr_t)heads | order, memory_order_release);
+    atomic_store_explicit(&live_heads, (uintptr_t)heads | (64 - order), memory_order_release);
     return true;
 }
 
 static void heads_keep_sparse(void)
 {
-    unsigned order = atomic_load_explicit(&live_heads, memory_order_relaxed) & 63;
+    unsigned order = 64 - (atomic_load_explicit(&live_heads, memory_order_relaxed) & 63);
     if (unlikely(live.count >> (order - 2)) && order < HEADS_LAST)
         heads_grow(order + 2); /* refused: chains get longer, nothing is lost */
 }

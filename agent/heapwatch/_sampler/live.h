@@ -42,11 +42,11 @@ struct live {
 extern struct live live;
 
 /* Heads of the chains, published as one word so that a reader without the lock never sees a half. */
-extern _Atomic uintptr_t live_heads; /* address of the array | its order (log2 of its length) */
+extern _Atomic uintptr_t live_heads; /* address of the array | bits that a hash is shifted by to index it */
 
-static inline size_t hook_live_slot(uintptr_t address, unsigned order)
+static inline size_t hook_live_slot(uintptr_t address, unsigned shift)
 {
-    return (size_t)(((uint64_t)(address >> 4) * 0x9e3779b97f4a7c15u) >> (64 - order));
+    return (size_t)(((uint64_t)(address >> 4) * 0x9e3779b97f4a7c15u) >> shift);
 }
 
 /* False: the block is certainly not sampled. True: ask under the lock.
