@@ -21,6 +21,8 @@ DATABASE = "heapwatch"
 _READERS = 4
 # A query on the whole retention must not take the machine from those it watches over.
 _QUERY_SETTINGS = {"max_threads": 4, "max_memory_usage": 2 << 30, "max_execution_time": 60}
+# A batch may reach over any number of weeks: a sender may deliver what it kept for long.
+_INSERT_SETTINGS = {"max_partitions_per_insert_block": 0}
 
 
 class StoreError(Exception):
@@ -69,17 +71,16 @@ class Store:
             self._lock = FolderLock(Path(location))
         try:
             self._prepare(retention)
-            self._writer = self._connect(DATABASE)
+            self._writer = self._connect(DATABASE, _INSERT_SETTINGS)
             self._readers: queue.SimpleQueue[Client] = queue.SimpleQueue()
             for _ in range(_READERS):
-                self._readers.put(self._connect(DATABASE))
+                self._readers.put(self._connect(DATABASE, _QUERY_SETTINGS))
         except (ClickHouseError, OSError) as error:
             raise StoreError(f"the store at {location} can't be opened: {error}") from error
 
     def insert(self, table: Table, rows: pa.Table) -> None:
         """Append `rows` to `table`; they are on the disk when this returns. Only one thread may call it."""
-        # A batch may reach over any number of weeks: a sender may deliver what it kept for long.
-        self._writer.insert_arrow(table.name, rows, settings={"max_partitions_per_insert_block": 0})
+        self._writer.insert_arrow(table.name, rows)
 
     def rows(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows that `sql` gives; `{name:Type}` in it stands for the parameter `name`.
@@ -107,7 +108,7 @@ class Store:
             self._readers.put(client)
 
     def _prepare(self, retention: float) -> None:
-        client = self._connect("")
+        client = self._connect()
         client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
         client.close()
         client = self._connect(DATABASE)
@@ -116,15 +117,15 @@ class Store:
             client.command(table.keep_for(retention))
         client.close()
 
-    def _connect(self, database: str) -> Client:
+    def _connect(self, database: str = "default", settings: dict[str, Any] | None = None) -> Client:
         if self._lock:
             path = str(Path(self._location) / "store")
             return clickhouse_connect.get_client(
-                interface="chdb", path=path, database=database or "default", settings=_QUERY_SETTINGS
+                interface="chdb", path=path, database=database, settings=settings
             )
         return clickhouse_connect.get_client(
             dsn=self._location,
-            database=database or "default",
-            settings=_QUERY_SETTINGS,
+            database=database,
+            settings=settings,
             autogenerate_session_id=False,
         )
