@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +123,13 @@ def test_runs_until_told_to_stop(heapwatch: list[str], spawn: Any, free_port: An
     child.wait_line("not read: ")
     assert child.stop() == 0
     assert "stopped after" in child.output
+
+
+def test_the_command_module_needs_no_extra() -> None:
+    check = (
+        "import heapwatch_alerts.command, sys; "
+        "print({name.split('.')[0] for name in sys.modules} - set(sys.stdlib_module_names))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", check], capture_output=True, text=True, check=True)
+    third = {name for name in ast.literal_eval(done.stdout) if not name.startswith(("_", "heapwatch"))}
+    assert third == set()

@@ -7,7 +7,10 @@ endpoints it needs and keeps what it is given.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -180,3 +183,13 @@ def test_provisions_sources_and_dashboards(tmp_path: Path) -> None:
     provider = yaml.safe_load((tmp_path / "provisioning/dashboards/heapwatch.yaml").read_text())
     assert provider["providers"][0]["options"]["path"] == "/dashboards"
     assert {file.stem for file in (tmp_path / "dashboards").iterdir()} == set(DASHBOARDS)
+
+
+def test_the_command_module_needs_no_extra() -> None:
+    check = (
+        "import heapwatch_dashboards.command, sys; "
+        "print({name.split('.')[0] for name in sys.modules} - set(sys.stdlib_module_names))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", check], capture_output=True, text=True, check=True)
+    third = {name for name in ast.literal_eval(done.stdout) if not name.startswith(("_", "heapwatch"))}
+    assert third == set()
