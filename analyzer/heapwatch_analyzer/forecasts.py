@@ -100,13 +100,14 @@ def to_limit(found: Trend, limit: float, confidence: float = CONFIDENCE, seed: i
     return Forecast(current, limit, middle, low, high if np.isfinite(high) else None, confidence)
 
 
-def forecasts(seen: Observations, memory_limit: float = 0.0) -> list[InstanceForecast]:
+def forecasts(seen: Observations, memory_limit: float = 0.0, warmup: float = 0.0) -> list[InstanceForecast]:
     """Growth of each instance's RSS and when it meets its limit.
 
     Where a container sets the limit, the container's working set is what must fit, whoever fills it.
-    `memory_limit` stands in for instances that report none; 0 means unknown.
+    `memory_limit` stands in for instances that report none; 0 means unknown. The first `warmup` seconds of a
+    process are not judged.
     """
-    found = [_instance_forecast(seen, instance, memory_limit) for instance in seen.instances]
+    found = [_instance_forecast(seen, i, memory_limit, i.started + warmup) for i in seen.instances]
     return [f for f in found if f is not None]
 
 
@@ -138,24 +139,24 @@ def leak_forecast(
 
 
 def _instance_forecast(
-    seen: Observations, instance: Instance, memory_limit: float
+    seen: Observations, instance: Instance, memory_limit: float, since: float
 ) -> InstanceForecast | None:
     rss = seen.gauge("process.memory.usage", instance.id)
-    growth = None if rss is None else _trend_of(rss, instance.started)
+    growth = None if rss is None else _trend_of(rss, since)
     if growth is None:
         return None
     judged, limit = growth, instance.limit_bytes or memory_limit
     container = seen.gauge("container.memory.working_set", instance.id)
     if instance.limit_bytes and container is not None:
-        judged = _trend_of(container, instance.started) or growth
+        judged = _trend_of(container, since) or growth
     low, high = growth.interval()
     forecast = to_limit(judged, limit) if limit else None
     return InstanceForecast(instance.id, growth.slope, low, high, forecast)
 
 
-def _trend_of(series: Series, started: float) -> Trend | None:
-    since = series.times >= started
-    return trend(series.times[since], series.values[since])
+def _trend_of(series: Series, since: float) -> Trend | None:
+    judged = series.times >= since
+    return trend(series.times[judged], series.values[judged])
 
 
 def _floors(times: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -111,7 +111,7 @@ def _running(evidence: Evidence) -> Recommendation | None:
         return None
     what = "a call that never returns" if holder.root == "frame" else "a generator that nobody finishes"
     text = (
-        f"{holder.path} keeps the {_type(evidence)} objects made at {_line(evidence)}: {what}. Empty the "
+        f"{holder.path} keeps the {_objects(evidence)} made at {_line(evidence)}: {what}. Empty the "
         f"local variable as items are done with, or close the generator (contextlib.closing)."
     )
     return _answer(evidence, f"Let go of {holder.path}", text)
@@ -122,18 +122,18 @@ def _native(evidence: Evidence) -> Recommendation | None:
     if holder is None or holder.root != "C":
         return None
     text = (
-        f"The {_type(evidence)} objects made at {_line(evidence)} are held from C: an extension module "
+        f"The {_objects(evidence)} made at {_line(evidence)} are held from C: an extension module "
         f"counts a reference that no Python object shows. Look for an update of the package called there, "
         f"and call its close(), clear() or release() if it has one."
     )
-    return _answer(evidence, f"Release {_type(evidence)} held by an extension module", text)
+    return _answer(evidence, f"Release {_objects(evidence)} held by an extension module", text)
 
 
 def _exceptions(evidence: Evidence) -> Recommendation | None:
     if not _EXCEPTION.search(evidence.type):
         return None
     text = (
-        f"{_type(evidence)} objects from {_line(evidence)} outlive their handling. A stored exception keeps "
+        f"{_objects(evidence)} from {_line(evidence)} outlive their handling. A stored exception keeps "
         f"its traceback, and that every local variable of each frame: store str(error), or use "
         f"error.with_traceback(None) before keeping it."
     )
@@ -144,7 +144,7 @@ def _generic(evidence: Evidence) -> Recommendation:
     holder = _main(evidence)
     held = f"They are held by {holder.path}: " if holder else "What holds them was not found: "
     text = (
-        f"{_line(evidence)} makes {_type(evidence)} objects that are never freed"
+        f"{_line(evidence)} makes {_objects(evidence)} that are never freed"
         f"{_from_endpoint(evidence)}. {held}drop that reference when the work is done, "
         f"or bound what collects them."
     )
@@ -174,8 +174,8 @@ def _any(pattern: re.Pattern[str], texts: tuple[str, ...]) -> bool:
     return any(pattern.search(text) for text in texts)
 
 
-def _type(evidence: Evidence) -> str:
-    return evidence.type or "unnamed"
+def _objects(evidence: Evidence) -> str:
+    return f"{evidence.type} objects" if evidence.type else "objects"
 
 
 def _where(evidence: Evidence) -> str:

@@ -34,7 +34,7 @@ def analyze(seen: Observations, settings: AnalyzerSettings) -> Analysis:
     """The analysis of `seen`: the same observations and settings give the same answer."""
     thresholds = replace(THRESHOLDS, warmup=settings.warmup)
     rules = Rules(settings.warmup, QUIET_SPANS * thresholds.span)
-    expected = forecasts(seen, settings.memory_limit)
+    expected = forecasts(seen, settings.memory_limit, settings.warmup)
     verdicts = find(seen, thresholds, expected, settings.memory_limit)
     status = _status(verdicts, rules)
     return Analysis(

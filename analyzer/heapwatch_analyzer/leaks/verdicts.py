@@ -25,6 +25,8 @@ MOST_SUSPICIONS = 5
 LEADER = 0.25
 """Growth over the family's fastest from which a member whose holder is known is named instead of it."""
 
+CLEAR = 0.5
+
 
 @dataclass(frozen=True)
 class Verdicts:
@@ -132,17 +134,21 @@ def _forecast(
     forecasts: Sequence[InstanceForecast],
     memory_limit: float,
 ) -> Forecast | None:
-    """The earliest forecast of an instance in which the site lives; from the site's own growth when the
-    instances' memory doesn't show it yet (a leak fills free heap first)."""
-    ours = [
-        f for f in forecasts if f.instance in leader.tracks.tracks and f.forecast is not None and f.low > 0
-    ]
-    if ours:
-        return min((f.forecast for f in ours if f.forecast), key=lambda f: f.seconds)
+    """The earliest forecast of an instance in which the site lives; from the site's own growth while the
+    instances' memory doesn't show it clearly (a leak fills free heap first, and warm-up grows faster)."""
+    ours = [f for f in forecasts if f.instance in leader.tracks.tracks and _is_clear(f)]
+    expected = [f.forecast for f in ours if f.forecast is not None]
+    if expected:
+        return min(expected, key=lambda f: f.seconds)
     growth = leader.finding.growth
     assert growth is not None
     scale = sum(g.rate for g in group) / max(growth.bytes_per_second, 1e-9)
     return leak_forecast(seen, growth, scale, max(1, leader.finding.growing), memory_limit)
+
+
+def _is_clear(forecast: InstanceForecast) -> bool:
+    """Whether growth is known to within CLEAR of itself."""
+    return forecast.high - forecast.low < 2 * CLEAR * forecast.bytes_per_second
 
 
 def fleet_series(tracks: SiteTracks, points: int = POINTS) -> tuple[Point, ...]:
