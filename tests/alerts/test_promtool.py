@@ -260,16 +260,15 @@ def random_world(seed: int, line: Any) -> list[Any]:
     return list(world.values())
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_random_data_mean_the_same(seed: int, promtool: Any, line: Any) -> None:
-    replay = Replay(random_world(seed, line), 80)
+def test_random_data_mean_the_same(promtool: Any, line: Any) -> None:
+    replay = Replay(random_world(1, line), 80)
     alerts = {row["alert"] for firing in replay.firing.values() for row in firing}
     assert len(alerts) > len(RULES) / 2, f"the data make too few rules fire to say anything: {alerts}"
     promtool([unit_test(replay)])
 
 
 def test_values_are_equal_not_only_verdicts(line: Any, promtool: Any) -> None:
-    replay = Replay(random_world(3, line), 70)
+    replay = Replay(random_world(2, line), 70)
     now = 70 * 60
     checks = []
     for comparison in {c.of.promql(): c for rule in RULES for c in rule.condition.comparisons}.values():
