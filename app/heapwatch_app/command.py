@@ -15,6 +15,10 @@ from heapwatch_app.settings import SECTION, AppSettings
 HELP = "the reference service: serve, seed, load, fault, routes"
 EXTRA = "app"
 
+KEEP_ALIVE = "65"
+"""Seconds that an idle connection stays open: longer than people or load pause between two requests, or
+a form might be sent on a connection that is just being closed."""
+
 # What needs the extra is imported inside the functions: the command line lists its commands without it.
 
 
