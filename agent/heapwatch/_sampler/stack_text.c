@@ -42,7 +42,9 @@ PyObject *gil_stack_frames(uint32_t index)
         return gil_named_frame("[outside Python code]");
     if (index == STACK_OVERFLOW)
         return gil_named_frame("[stack table full]");
-    const struct stack *stack = hook_stack_at(index);
+    struct stack *stack = hook_stack_at(index);
+    if (stack->text)
+        return Py_NewRef(stack->text);
     PyObject *frames = PyTuple_New(stack->depth);
     for (uint32_t i = 0; frames && i < stack->depth; i++) {
         PyObject *text = gil_frame_text(hook_frame_at(stacks.links[stack->links + i]));
@@ -51,6 +53,8 @@ PyObject *gil_stack_frames(uint32_t index)
         else
             PyTuple_SET_ITEM(frames, i, Py_NewRef(text));
     }
+    if (frames && !stack->text)
+        stack->text = Py_NewRef(frames);
     return frames;
 }
 

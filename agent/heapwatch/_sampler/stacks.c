@@ -43,7 +43,7 @@ bool hook_stacks_open(void)
         !hook_pool_open(&stacks.stacks, sizeof(struct stack), STACK_LIMIT) ||
         !hook_pool_open(&stacks.frames, sizeof(struct frame), FRAME_LIMIT) ||
         !hook_pool_open(&stacks.codes, sizeof(struct code), CODE_LIMIT) ||
-        !hook_pool_open(&stacks.waiting, sizeof(PyObject *), FRAME_LIMIT + CODE_LIMIT))
+        !hook_pool_open(&stacks.waiting, sizeof(PyObject *), FRAME_LIMIT + CODE_LIMIT + STACK_LIMIT))
         return false;
     hook_stack_at(hook_pool_take(&stacks.stacks))->used = true; /* STACK_NONE */
     hook_stack_at(hook_pool_take(&stacks.stacks))->used = true; /* STACK_OVERFLOW */
@@ -76,7 +76,7 @@ static uint32_t *frame_head(uint32_t code, int32_t instruction)
     return frame_heads + (mix(code, (uint32_t)instruction) >> (64 - FRAME_ORDER));
 }
 
-/* Every code and every frame waits once at most, so the pool can't be full. */
+/* Every code, frame and stack waits once at most, so the pool can't be full. */
 static void drop_later(void *reference)
 {
     if (reference)
@@ -245,6 +245,8 @@ void hook_stack_give_up(uint32_t index)
     for (uint32_t i = 0; i < stack->depth; i++)
         stop_using_frame(stacks.links[stack->links + i]);
     return_links(stack->links, stack->depth);
+    drop_later(stack->text);
+    stack->text = NULL;
     stack->used = false;
     hook_pool_return(&stacks.stacks, index);
 }

@@ -41,6 +41,7 @@ struct stack {
     bool findable;  /* false: one of its code objects is gone, so the same addresses would mean another stack */
     uint32_t serial; /* tells apart the stacks that had the same number one after another */
     uint64_t hash;
+    PyObject *text; /* ((function, file, line), ...) once somebody asked */
 };
 
 struct frame {
