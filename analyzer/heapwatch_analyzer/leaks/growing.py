@@ -10,8 +10,12 @@ from heapwatch_wire.growth import Finding, Series, Thresholds, judge
 
 from ..observations import Observations, SiteTracks
 
-CONFIRMING = 4
-"""Pushes without which a leak must be found as well: looks follow each other, and chance passes by."""
+LOOK = 4
+"""Pushes between two looks at the same series: without the newest LOOK pushes, without twice as many, ..."""
+LOOKS = 4
+AGREEING = 2
+"""Looks of the last LOOKS that must find a leak. Looks follow each other for hours: one alone may be chance,
+and one that just misses the threshold takes nothing back."""
 STEEPEST = 1.5
 """A line fitted to a step rises this much more than the step, over the line's span."""
 
@@ -44,16 +48,28 @@ def growing_sites(seen: Observations, thresholds: Thresholds) -> list[GrowingSit
 
 
 def _confirmed(series: Sequence[Series], thresholds: Thresholds) -> Finding:
-    """The finding for `series`; a leak that was none CONFIRMING pushes ago is a suspicion still."""
-    finding = judge(series, thresholds)
-    if finding.decision != "leak":
+    """The finding for `series`, a leak only if AGREEING of the last looks agree; then the newest of those."""
+    now = judge(series, thresholds)
+    if now.decision not in ("leak", "suspicion"):
+        return now
+    earlier = (judge(_before(series, LOOK * i), thresholds) for i in range(1, LOOKS))
+    agreeing = [finding for finding in (now, *earlier) if finding.decision == "leak"]
+    if len(agreeing) >= AGREEING:
+        return _of_growing(agreeing[0], series, thresholds)
+    return replace(now, decision="suspicion")
+
+
+def _before(series: Sequence[Series], pushes: int) -> list[Series]:
+    return [replace(s, points=s.points[:-pushes]) for s in series]
+
+
+def _of_growing(finding: Finding, series: Sequence[Series], thresholds: Thresholds) -> Finding:
+    """`finding` with the growth of the instances that leak, where those that don't hide it in their noise."""
+    if finding.growth is None or finding.growth.low > 0:
         return finding
-    before = judge([replace(s, points=s.points[:-CONFIRMING]) for s in series], thresholds)
-    if before.decision == "leak":
-        return finding
-    return replace(
-        finding, decision="suspicion", reasons=(*finding.reasons, "found just now; to be confirmed")
-    )
+    leaking = [s for s in series if judge([s], thresholds).decision == "leak"]
+    growth = judge(leaking, thresholds).growth if leaking else None
+    return replace(finding, growth=growth) if growth and growth.low > 0 else finding
 
 
 def request_rates(seen: Observations, instance: str) -> tuple[tuple[float, float], ...]:

@@ -12,7 +12,7 @@ from heapwatch_wire.evidence import Evidence, Forecast, Point
 from heapwatch_wire.growth import Thresholds
 
 from ..forecasts import leak_forecast
-from ..observations import Observations, SiteTracks, steps
+from ..observations import Observations, SiteTracks, Track, steps
 from ..recommendations import recommend
 from ..units import rate
 from .families import families
@@ -88,12 +88,22 @@ def _document(
         series=series,
         statistics={**finding.statistics, **_family_statistics(group, series)},
         thresholds=finding.thresholds,
-        reasons=(*finding.reasons, *_family_reasons(group, leader)),
+        reasons=(
+            *finding.reasons,
+            *_search_reasons(own, len(finding.reasons)),
+            *_family_reasons(group, leader),
+        ),
         holders=chains,
         endpoints=tracks.endpoints or endpoints(own),
         forecast=_forecast(seen, group, leader, forecasts, memory_limit),
     )
     return replace(evidence, recommendation=recommend(evidence))
+
+
+def _search_reasons(reports: Sequence[Evidence], tested: int) -> tuple[str, ...]:
+    """What the agents' search for holders said, after the `tested` reasons of the growth test."""
+    found = (reason for report in reports for reason in report.reasons[tested:])
+    return tuple(dict.fromkeys(found))
 
 
 def _leader(group: Sequence[GrowingSite], reports: Mapping[str, Sequence[Evidence]]) -> GrowingSite:
@@ -154,18 +164,22 @@ def _is_clear(forecast: InstanceForecast) -> bool:
 def fleet_series(tracks: SiteTracks, points: int = POINTS) -> tuple[Point, ...]:
     """Live bytes and objects of a site summed over its instances, at no more than `points` times.
 
-    An instance counts from its first push to its last; between pushes its latest value stands.
+    An instance counts from its first push until it pauses; between pushes its latest value stands.
     """
     all_times = np.unique(np.concatenate([t.times for t in tracks.tracks.values()]))
     times = all_times[np.unique(np.linspace(0, len(all_times) - 1, points).round().astype(int))]
     size, count = np.zeros(len(times)), np.zeros(len(times))
-    gap = 2 * len(tracks.tracks) * float(np.median(np.diff(all_times))) if len(all_times) > 1 else 0.0
     for track in tracks.tracks.values():
         if track.times.size:
-            alive = times <= float(track.times[-1]) + gap
+            alive = times <= float(track.times[-1]) + _pause(track)
             size += np.where(alive, steps(track.times, track.bytes, times), 0.0)
             count += np.where(alive, steps(track.times, track.objects, times), 0.0)
     return tuple(map(Point, times.tolist(), size.tolist(), count.tolist()))
+
+
+def _pause(track: Track) -> float:
+    """Seconds without a push after which an instance is taken for gone."""
+    return 2.5 * float(np.median(np.diff(track.times))) if track.times.size > 1 else 0.0
 
 
 def _judged_seconds(seen: Observations, thresholds: Thresholds) -> float:
