@@ -11,6 +11,8 @@ from heapwatch_collector.store.batch import Batch, Point, Series
 
 STALE_AFTER = 60.0
 STALE_PUSHES = 3
+# An instance that makes up attribute values without end shows its first ones.
+MOST_SERIES = 5000
 
 
 @dataclass
@@ -40,6 +42,9 @@ class Live:
 
     def update(self, batch: Batch) -> None:
         """Take the points of `batch`; of a series the latest counts."""
+        if not batch.points:
+            # Profiles come just before metrics: counted too, they would look like a push interval of 0.
+            return
         now = self._now()
         with self._lock:
             for instance in batch.instances:
@@ -50,7 +55,8 @@ class Live:
             for number, point in batch.points:
                 series = batch.series[number]
                 values = self._owners[series.service, series.version, series.instance].values
-                if series not in values or values[series].time <= point.time:
+                known = values.get(series)
+                if known.time <= point.time if known else len(values) < MOST_SERIES:
                     values[series] = point
             for key in [k for k, owner in self._owners.items() if owner.stale(now)]:
                 del self._owners[key]

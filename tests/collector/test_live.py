@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from heapwatch_collector.live import Live
+from heapwatch_collector.live import MOST_SERIES, Live
 from heapwatch_collector.prometheus import agent_families
 from heapwatch_collector.store.batch import Batch, Instance, Point, Series
 from hypothesis import given
@@ -54,6 +54,26 @@ def test_an_instance_leaves_after_a_minute_or_three_of_its_pushes() -> None:
     assert shown(live) == [("slow", 8.0)]
     clock.now += 2
     assert shown(live) == []
+
+
+def test_a_profile_between_two_pushes_does_not_count_as_one() -> None:
+    clock = Clock()
+    live = Live(clock)
+    for _ in range(3):
+        clock.now += 30
+        live.update(delivery("a"))
+        clock.now += 0.1
+        live.update(delivery("a", (gauge("a"), Point(1, 7.0))))
+    clock.now += 89
+    assert shown(live) == [("a", 7.0)]
+
+
+def test_an_instance_shows_a_bounded_number_of_series() -> None:
+    live = Live(Clock())
+    made_up = [(gauge("a", labels=(("id", str(n)),)), Point(1, n)) for n in range(MOST_SERIES + 10)]
+    live.update(delivery("a", *made_up))
+    live.update(delivery("a", (made_up[0][0], Point(2, -1.0))))
+    assert (len(live.values()), min(shown(live))) == (MOST_SERIES, ("a", -1.0))
 
 
 def test_a_late_point_does_not_replace_a_later_one() -> None:

@@ -107,11 +107,13 @@ def _select_merge_stacktraces(store: Store, asked: Any) -> Message:
 
 
 def _select_merge_profile(store: Store, asked: Any) -> Message:
+    _refuse_call_site(asked)
     selection = _selection(store, asked)
     return to_pprof(selection.type, profiles.stack_totals(store, selection), selection.end)
 
 
 def _select_series(store: Store, asked: Any) -> Message:
+    _refuse_call_site(asked)
     selection = _selection(store, asked)
     if not 0.001 <= asked.step <= 1e9 or (selection.end - selection.start) / 1000 / asked.step > _MAX_POINTS:
         raise Malformed(
@@ -194,6 +196,12 @@ def _max_nodes(asked: Any) -> int:
 
 def _call_site(asked: Any) -> Sequence[str]:
     return [call.name for call in asked.stack_trace_selector.call_site]
+
+
+def _refuse_call_site(asked: Any) -> None:
+    if _call_site(asked):
+        reason = "stack_trace_selector is read by SelectMergeStacktraces only"
+        raise Refusal(501, reason, "leave it out, or ask for the merged stacks")
 
 
 def _pairs(labels: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
