@@ -140,8 +140,8 @@ class ScriptedSampler:
         self.threads[thread] = label
         return before
 
-    def export(self) -> list[Row]:
-        return list(self.rows)
+    def export(self, live: bool = False) -> list[Row]:
+        return [row for row in self.rows if row.inuse_bytes > 0 or not live]
 
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
         return []

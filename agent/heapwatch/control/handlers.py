@@ -48,8 +48,8 @@ def info(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stats(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The sampler and the agent about themselves."""
-    return {"sampler": dict(agent.sampler.stats()), "agent": agent.status()}
+    """The agent and its leak tracker about themselves."""
+    return {"agent": agent.status(), "leaks": _tracker(agent).status()}
 
 
 def top(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from heapwatch.control.protocol import (
     encode,
     receive,
 )
+from heapwatch.sampler import OWN_WORK
 
 if TYPE_CHECKING:
     from heapwatch.agent import Agent
@@ -83,6 +84,7 @@ class ControlServer:
         self._listener = self._path = None
 
     def _serve(self, listener: socket.socket) -> None:
+        self._agent.sampler.set_label(self._agent.sampler.labels.intern(OWN_WORK))
         while True:
             try:
                 connection, _ = listener.accept()

@@ -9,13 +9,15 @@ from contextlib import contextmanager
 
 class Pace:
     """Says when work is due: every `interval` seconds, or less often when it would cost more than `share`
-    of a core's time, but at least every `longest` seconds."""
+    of a core's time, but at least every `longest` seconds. `times` and `cpu` add up what was done."""
 
     def __init__(self, interval: float, share: float, longest: float) -> None:
         self._interval = interval
         self._share = share
         self._longest = longest
         self._due = 0.0
+        self.times = 0
+        self.cpu = 0.0
 
     def due(self, now: float) -> bool:
         """Whether the work is due at `now` (Unix seconds)."""
@@ -33,4 +35,6 @@ class Pace:
 
     def spent(self, now: float, seconds: float) -> None:
         """Schedule the next work after some that took `seconds` of CPU."""
+        self.times += 1
+        self.cpu += seconds
         self._due = now + min(self._longest, max(self._interval, seconds / self._share))

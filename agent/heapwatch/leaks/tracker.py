@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from heapwatch_wire.evidence import Call, Evidence, Growth, Point, Share, Site
 from heapwatch_wire.growth import THRESHOLDS, Finding, Series, judge
@@ -110,16 +111,26 @@ class LeakTracker:
         return [self._document(s) for s in sorted(current, key=lambda s: -s.growth.bytes_per_second)]
 
     def sites(self) -> dict[Frame, SiteTotals]:
-        """All sites as last observed, or as of now when nothing has been observed."""
+        """All sites as of now, with what they have allocated and freed."""
         with self._lock:
-            if not self._sites:
-                self._sites = roll_up(self._sampler.export(), self._responsible)
-            return self._sites
+            return roll_up(self._sampler.export(), self._responsible)
 
     def points(self, frame: Frame) -> list[tuple[float, float, float]]:
         """(Unix time, live bytes, live objects) of a site's recent past."""
         with self._lock:
             return self._history.points(frame)
+
+    def status(self) -> dict[str, Any]:
+        """What the tracker does and what it costs, as JSON values; CPU in seconds."""
+        with self._lock:
+            paces = {"observe": self._observing, "judge": self._judging, "search": self._searching}
+            return {
+                "sites": len(self._sites),
+                "grown": len(self._suspects),
+                "suspected": sum(s.suspected for s in self._suspects.values()),
+                "searching": self._running is not None,
+                **{name: {"times": p.times, "cpu": round(p.cpu, 3)} for name, p in paces.items()},
+            }
 
     def hold(self, identifier: str, limit: float) -> tuple[Site, Outcome] | None:
         """Search now, for at most `limit` seconds, what holds the objects of the site with this id.
@@ -137,7 +148,7 @@ class LeakTracker:
 
     def _look(self, now: float) -> None:
         self._observed = now
-        self._sites = roll_up(self._sampler.export(), self._responsible)
+        self._sites = roll_up(self._sampler.export(live=True), self._responsible)
         if now - self._identity.started >= THRESHOLDS.warmup:
             self._history.observe(now, self._sites)
 
