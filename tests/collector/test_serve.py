@@ -125,6 +125,10 @@ def test_a_second_process_on_the_folder_is_refused(
         (("--listen", "127.0.0.1:99999"), "expected HOST:PORT"),
         (("--max-body", "lots"), "max_body='lots': expected a size in bytes"),
         (("--data", "/proc/nothing"), "choose a folder that can be written with --data"),
+        (
+            ("--data", "http://me:secret@127.0.0.1:9"),
+            "the store at http://127.0.0.1:9 can't be opened: check --data",
+        ),
     ],
 )
 def test_a_start_that_can_not_be(
@@ -134,6 +138,15 @@ def test_a_start_that_can_not_be(
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_a_folder_that_holds_something_else(heapwatch: list[str], tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("not a database", encoding="utf-8")
+    command = [*heapwatch, "serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert f"the store at {tmp_path} can't be opened: check --data" in done.stderr
 
 
 def test_a_token_guards_everything_but_health_and_the_page(start_collector: Start) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 import pyarrow as pa
@@ -76,7 +77,10 @@ class Store:
             for _ in range(_READERS):
                 self._readers.put(self._connect(DATABASE, _QUERY_SETTINGS))
         except (ClickHouseError, OSError) as error:
-            raise StoreError(f"the store at {location} can't be opened: {error}") from error
+            reason = str(error).partition("\n")[0][:300]
+            raise StoreError(
+                f"the store at {_shown(location)} can't be opened: check --data, or choose another; {reason}"
+            ) from error
 
     def insert(self, table: Table, rows: pa.Table) -> None:
         """Append `rows` to `table`; they are on the disk when this returns. Only one thread may call it."""
@@ -129,3 +133,9 @@ class Store:
             settings=settings,
             autogenerate_session_id=False,
         )
+
+
+def _shown(location: str) -> str:
+    """`location` without the password that an address may hold."""
+    parts = urlsplit(location)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port}" if parts.password else location
