@@ -22,7 +22,7 @@ from typing import Protocol
 from heapwatch_wire.evidence import Holder
 
 from heapwatch.leaks.chains import Chain, merge
-from heapwatch.leaks.references import TO_ATTRIBUTES, TO_THREADS, Step, describe, step, type_name
+from heapwatch.leaks.references import CONTAINERS, TO_ATTRIBUTES, TO_THREADS, Step, describe, step, type_name
 from heapwatch.leaks.roots import Root, Roots, in_running_frame, is_own
 
 MAX_SAMPLES = 8
@@ -244,15 +244,23 @@ class HolderSearch:
 
 
 def _choose(objects: Sequence[object]) -> tuple[str, list[object]]:
-    """The type that tells most, and some objects of it: the service's own class before built-in ones."""
+    """The type that tells most, and some objects of it: the service's own classes before built-in ones,
+    and those before the containers that hold them."""
     groups: dict[int, list[object]] = defaultdict(list)
     for obj in {id(o): o for o in objects}.values():
         groups[id(type(obj))].append(obj)
-    own = [group for group in groups.values() if "." in type_name(type(group[0]))]
-    telling = sum(map(len, own)) * 10 >= sum(map(len, groups.values()))
-    chosen = max(own if telling else groups.values(), key=len, default=[])
+    kinds = list(groups.values())
+    own = [group for group in kinds if "." in type_name(type(group[0]))]
+    contents = [group for group in kinds if type(group[0]) not in CONTAINERS]
+    # A tenth is enough: with each object of a class come the containers and strings that it is made of.
+    telling = next((some for some in (own, contents) if _size(some) * 10 >= _size(kinds) > 0), kinds)
+    chosen = max(telling, key=len, default=[])
     stride = max(1, len(chosen) // MAX_SAMPLES)
     return describe(chosen), chosen[::stride][:MAX_SAMPLES]
+
+
+def _size(groups: Sequence[Sequence[object]]) -> int:
+    return sum(map(len, groups))
 
 
 def _untracked(objects: Iterable[object]) -> list[object]:
@@ -323,8 +331,9 @@ def _named_thread(chain: Chain, thread: str) -> Chain:
     """A chain through a `threading.local`: what it keeps, it keeps for a thread."""
     if TO_THREADS not in chain.steps:
         return chain
-    owner = f"thread {thread!r}: " if thread else "a thread: "
-    return Chain(Root("thread", owner + chain.root.name, chain.root.below), chain.steps, chain.types)
+    owner = f" of thread {thread!r}" if thread else " of a thread"
+    root = Root("thread", chain.root.name, chain.root.below)
+    return Chain(root, (*chain.steps, Step(owner, owner)), chain.types)
 
 
 def _references(node: _Node) -> int:

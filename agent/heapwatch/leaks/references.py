@@ -27,6 +27,7 @@ _FRAME_OF: dict[type, str] = {
 }
 OPTIMIZED = 1
 """CO_OPTIMIZED: the code of a function, whose variables are not in a dict."""
+CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 _CONTAINERS_SHOWN = 8
 _ITEMS_SHOWN = 20
 
@@ -60,7 +61,7 @@ def describe(objects: Sequence[object]) -> str:
     if not objects:
         return ""
     kind = type(objects[0])
-    if kind in (list, tuple, set, frozenset, deque):
+    if kind in CONTAINERS and kind is not dict:
         inside = [item for o in objects[:_CONTAINERS_SHOWN] for item in _some(o)]
         return f"{type_name(kind)} of {_commonest(inside)}" if inside else type_name(kind)
     if kind is dict:

@@ -45,7 +45,7 @@ EVIDENCE = Evidence(
     reasons=("growth is 8.1 standard errors above zero over 120 s (needs 4)",),
     holders=(
         Holder("shop.events.REGISTRY['photo'][*]", "module", ("dict", "list", "shop.models.Listener"), 0.83),
-        Holder("thread 'worker': shop.LOCAL.seen[*]", "thread", ("list", "shop.models.Listener"), 0.17),
+        Holder("shop.LOCAL.seen[*] of thread 'worker'", "thread", ("list", "shop.models.Listener"), 0.17),
     ),
     endpoints=(Share("GET /p/<int:id>", 0.92), Share("", 0.08)),
     forecast=Forecast(300 * MIB, 512 * MIB, 7800, 6600, 9000),
@@ -69,7 +69,7 @@ def test_the_whole_story_is_told() -> None:
         "83%  shop.events.REGISTRY['photo'][*]",
         "ends at a module's global",
         "dict > list > shop.models.Listener",
-        "17%  thread 'worker': shop.LOCAL.seen[*]",
+        "17%  shop.LOCAL.seen[*] of thread 'worker'",
         "92%  GET /p/<int:id>",
         "8%  outside of requests",
         "512 MiB is met in 2 h 10 min, at 14:10; now 300 MiB",

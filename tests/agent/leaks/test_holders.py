@@ -164,7 +164,7 @@ def test_values_of_a_thread_local_belong_to_the_thread(shop: types.ModuleType) -
     ready.wait(30)
     try:
         holder = search(all_of(shop.Page), "worker-1").holders[0]
-        assert (holder.root, holder.path) == ("thread", "thread 'worker-1': shop.LOCAL.pages[*]")
+        assert (holder.root, holder.path) == ("thread", "shop.LOCAL.pages[*] of thread 'worker-1'")
         assert holder.types == ("_thread._local", "list", "shop.Page")
     finally:
         done.set()
@@ -277,6 +277,12 @@ def test_the_services_own_class_is_preferred_to_built_in_types(shop: types.Modul
     pages = list(shop.REGISTRY.values())
     outcome = search(Samples([*pages, *(page.body for page in pages), *(page.body for page in pages)]))
     assert outcome.type == "shop.Page"
+
+
+def test_contents_are_preferred_to_the_containers_that_hold_them(shop: types.ModuleType) -> None:
+    shop.LISTENERS.extend(f"a line of its own {n}" for n in range(3))
+    shop.QUEUE.extend([n] for n in range(9))
+    assert search(Samples([*shop.LISTENERS, *shop.QUEUE])).type == "str"
 
 
 def test_a_container_is_described_by_what_is_in_it(shop: types.ModuleType) -> None:
