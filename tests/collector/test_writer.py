@@ -7,10 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
+from heapwatch_collector.context import Collector
+from heapwatch_collector.live import Live
 from heapwatch_collector.store.batch import Batch, Instance, Point, Series
 from heapwatch_collector.store.engine import Store
 from heapwatch_collector.store.schema import POINTS, SERIES, Table
 from heapwatch_collector.store.writer import CommitFailed, Known, Overloaded, Writer
+from heapwatch_collector.telemetry import Telemetry
+from heapwatch_collector.web_app import create_app
+from heapwatch_wire.settings import CollectorSettings
 
 SERIES_A = Series("shop", "metric", "process.memory.usage", "1", "a", (), "gauge")
 
@@ -131,6 +136,30 @@ def test_closing_commits_what_waits(make_writer: Any, shelf: Shelf, wait_until: 
     assert shelf.rows(POINTS) == 1
     with pytest.raises(CommitFailed, match="stopping"):
         writer.submit(a_batch())
+
+
+def test_senders_are_told_to_wait_or_to_come_again(
+    make_writer: Any, shelf: Shelf, wait_until: Any, make_push: Any, make_profile: Any
+) -> None:
+    writer = make_writer(pending_limit=100)
+    collector = Collector(CollectorSettings(), cast(Store, shelf), writer, Live(), Telemetry())
+    client = create_app(collector).test_client()
+    body = make_push(make_profile([]))
+
+    def push() -> tuple[int, str | None]:
+        answer = client.post("/push.v1.PusherService/Push", data=body, content_type="application/proto")
+        return answer.status_code, answer.headers.get("Retry-After")
+
+    shelf.open.clear()
+    (waiting,) = submit_all(writer, [a_batch(size=100)])
+    wait_until(lambda: writer.pending)
+    assert push() == (429, "1")
+    shelf.open.set()
+    waiting.join(10)
+    shelf.failing = True
+    assert push() == (503, "5")
+    shelf.failing = False
+    assert push() == (200, None)
 
 
 def test_what_is_known_is_bounded_and_renewed_daily() -> None:
