@@ -74,6 +74,7 @@ def gunicorn_command(args: argparse.Namespace) -> list[str]:
         "--worker-class", "gthread",
         "--threads", str(args.threads),
         "--graceful-timeout", "5",
+        "--keep-alive", KEEP_ALIVE,
         "--no-control-socket",
     ]  # fmt: skip
     return [sys.executable, "-m", "heapwatch", "run", "--", *command] if args.agent else command

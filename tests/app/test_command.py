@@ -50,6 +50,8 @@ def test_serve_attaches_the_agent_unless_told_not_to() -> None:
     assert plain[1:4] == ["-m", "gunicorn", "heapwatch_app.web:create_app()"]
     assert plain[plain.index("--workers") + 1] == "3"
     assert plain[plain.index("--threads") + 1] == "5"
+    # Above any pause between two requests of a person who fills in a form on a kept connection.
+    assert float(plain[plain.index("--keep-alive") + 1]) > 60
     attached = command.gunicorn_command(parsed("serve"))
     assert attached[1:5] == ["-m", "heapwatch", "run", "--"]
     assert attached[5:] == command.gunicorn_command(parsed("serve", "--no-agent"))
