@@ -6,8 +6,9 @@ import json
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
-from typing import TextIO
+from typing import Literal, TextIO
 
 from heapwatch_wire.analysis import Analysis
 from heapwatch_wire.evidence import to_json
@@ -16,6 +17,7 @@ from heapwatch_wire.settings import AnalyzerSettings
 from .client import Collector, CollectorError
 from .report import analyze
 from .text import progress, render
+from .units import duration
 
 Show = Callable[[Analysis], None]
 
@@ -43,7 +45,7 @@ class Loop:
         )
         while not self._stopped.is_set():
             begun = time.monotonic()
-            self.look()
+            self._look_safely()
             spent = time.monotonic() - begun
             # However slow looks are, they never take more than half the time.
             self._stopped.wait(max(interval - spent, spent))
@@ -52,21 +54,48 @@ class Loop:
         """End `forever` after the current look."""
         self._stopped.set()
 
-    def look(self) -> bool:
-        """Analyze once; False when the collector could not be read or written."""
+    def _look_safely(self) -> None:
+        # One service whose data we fail on must not end the watch over all others.
         try:
-            for service in [self._service] if self._service else self._collector.services():
-                for seen in self._collector.observe(service, time.time(), self._settings.window):
-                    analysis = analyze(seen, self._settings)
-                    self._collector.publish(analysis)
-                    self._show(analysis)
+            self.look()
+        except Exception:
+            traceback.print_exc()
+
+    def look(self) -> bool:
+        """Analyze once; False when there was nothing to analyze or the collector didn't answer."""
+        try:
+            analyzed = sum(
+                map(self._analyze, [self._service] if self._service else self._collector.services())
+            )
         except CollectorError as error:
-            if str(error) != self._complaint:
-                print(f"heapwatch analyze: {error}", file=sys.stderr, flush=True)
-            self._complaint = str(error)
-            return False
+            return self._complain(str(error))
+        if not analyzed:
+            return self._complain(self._nothing())
         self._complaint = ""
         return True
+
+    def _analyze(self, service: str) -> int:
+        """The number of versions of `service` that were analyzed."""
+        observed = self._collector.observe(service, time.time(), self._settings.window)
+        for seen in observed:
+            analysis = analyze(seen, self._settings)
+            self._collector.publish(analysis)
+            self._show(analysis)
+        return len(observed)
+
+    def _nothing(self) -> str:
+        what = f"service {self._service!r}" if self._service else "any service"
+        return (
+            f"nothing was seen of {what} in the last {duration(self._settings.window)}; "
+            f"point its agent at {self._settings.collector} (HEAPWATCH_COLLECTOR)"
+        )
+
+    def _complain(self, complaint: str) -> Literal[False]:
+        """Say `complaint`, unless it was the last thing said."""
+        if complaint != self._complaint:
+            print(f"heapwatch analyze: {complaint}", file=sys.stderr, flush=True)
+        self._complaint = complaint
+        return False
 
 
 class ShowJson:

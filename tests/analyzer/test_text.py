@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from heapwatch_analyzer.loop import ShowJson, ShowText
+from heapwatch_analyzer.client import Collector
+from heapwatch_analyzer.loop import Loop, ShowJson, ShowText
 from heapwatch_analyzer.report import analyze
 from heapwatch_analyzer.text import progress, render
 from heapwatch_analyzer.units import duration, mebibytes, rate
@@ -91,3 +92,19 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_rates_are_per_minute() -> None:
     assert rate((1 << 20) / 60) == "1 MiB/min"
+
+
+def test_a_failure_of_ours_does_not_end_the_watch(capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken(Collector):
+        def services(self) -> list[str]:
+            asked.append(1)
+            if len(asked) == 3:
+                loop.stop()
+            raise ZeroDivisionError("no luck")
+
+    asked: list[int] = []
+    settings = AnalyzerSettings(analyze_interval=0.01)
+    loop = Loop(settings, Broken("http://127.0.0.1:1"), ShowText(io.StringIO()), None)
+    loop.forever()
+    assert len(asked) == 3
+    assert "no luck" in capsys.readouterr().err

@@ -175,6 +175,11 @@ def test_loop_goes_on_until_it_is_stopped(
     wait_until(lambda: sum("learning" in line for line in child.lines) > 1)
     assert child.stop() == 0
 
+    done = _analyze(collector, "--once", "--service", "unheard")
+    assert done.returncode == 1
+    assert "nothing was seen of service 'unheard'" in done.stderr
+    assert "HEAPWATCH_COLLECTOR" in done.stderr
+
 
 def test_unreachable_collector_says_the_mend(free_port: Callable[[], int]) -> None:
     done = _analyze(f"http://127.0.0.1:{free_port()}", "--once")
