@@ -75,7 +75,8 @@ def objects(stack: int, limit: int, budget: float = 0.05) -> list[object]:
     """At most `limit` Python objects that are live sampled blocks of the stack or own one as storage (a list
     for its items, a dict for its table). Validated; memory that may have been freed is never touched.
 
-    Holds the GIL for gc.get_objects() and then at most `budget` seconds of CPU, after which it returns what it has
+    Holds the GIL for gc.get_objects() and then for at most `budget` seconds of CPU time, after which it
+    returns what it has found.
     """
 
 def stats() -> Stats:

@@ -148,7 +148,9 @@ def test_a_full_table_thins_its_samples_without_bias(sampled) -> None:
 def test_two_processes_sample_different_blocks(sampled) -> None:
     code = """
         sampler.start(4096, 4)
-        handle = native.hold(OBJ, 100, 20_000)
-        result = sampler.stats()["samples"], sampler.stats()["live_bytes"]
+        handles, result = [], []
+        for _ in range(20):  # twenty counts of about 24 each: equal by chance once in 10**20
+            handles.append(native.hold(OBJ, 100, 1000))
+            result.append(sampler.stats()["samples"])
     """
     assert sampled(code) != sampled(code)

@@ -45,8 +45,11 @@ def test_children_of_one_parent_sample_different_blocks(sampled) -> None:
         def child():
             reader, writer = os.pipe()
             if os.fork() == 0:
-                handle = native.hold(OBJ, 100, 20_000)
-                os.write(writer, json.dumps(sampler.stats()["live_bytes"]).encode())
+                handles, counts = [], []
+                for _ in range(20):
+                    handles.append(native.hold(OBJ, 100, 1000))
+                    counts.append(sampler.stats()["samples"])
+                os.write(writer, json.dumps(counts).encode())
                 os._exit(0)
             os.wait()
             return json.loads(os.read(reader, 1000))
