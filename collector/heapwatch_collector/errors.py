@@ -53,6 +53,20 @@ class TooLarge(Refusal):
         )
 
 
+MOST_POINTS = 1_000_000
+
+
+class TooManyPoints(Refusal):
+    """An answer of more than MOST_POINTS points, which neither side could hold comfortably."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            400,
+            f"the answer would have more than {MOST_POINTS} points",
+            "ask with a step, or for a shorter range",
+        )
+
+
 class WrongType(Refusal):
     """A content type that the route doesn't read."""
 

@@ -6,14 +6,16 @@ import gzip
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask.testing import FlaskClient
 from heapwatch_collector.context import Collector
-from heapwatch_collector.errors import Malformed, TooLarge
+from heapwatch_collector.errors import Malformed, TooLarge, TooManyPoints
 from heapwatch_collector.receive import bodies, otlp, pprof
 from heapwatch_collector.store.batch import Batch
+from heapwatch_collector.store.engine import Store
+from heapwatch_collector.store.sites import SiteQuery, site_series
 from heapwatch_collector.web_app import create_app
 from heapwatch_wire.proto import Profile, PushRequest
 from heapwatch_wire.settings import CollectorSettings
@@ -156,6 +158,19 @@ def test_arguments_are_checked(app: FlaskClient, query: str) -> None:
     answer = app.get(f"/api/v1/services/x/sites?{query}")
     assert answer.status_code == 400, query
     assert query.partition("=")[0] in error(answer)
+
+
+def test_an_answer_without_measure_is_refused() -> None:
+    """A million points: a year of one instance's pushes, made by a store that counts them only."""
+
+    class Year:
+        def rows(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+            if "FROM profiles" in sql and "max(period)" in sql:
+                return [("i", time, 65536) for time in range(600_000)]
+            return [(1, 2.0, 3.0), (2, 2.0, 3.0)]
+
+    with pytest.raises(TooManyPoints, match="more than 1000000 points"):
+        site_series(cast(Store, Year()), SiteQuery("s", None, 0, 1, 200))
 
 
 def test_wrong_methods_and_paths(app: FlaskClient) -> None:

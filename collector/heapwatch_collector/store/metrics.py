@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from heapwatch_collector.errors import MOST_POINTS, TooManyPoints
 from heapwatch_collector.store.conditions import Conditions
 from heapwatch_collector.store.engine import Store
 
@@ -35,7 +36,7 @@ def metric_series(
     """The series of `service` with points in [start, end] (Unix ms); no names or instances means all.
 
     With a `step` (ms) there is one point per step, at its begin: a gauge's mean, the last of a counter or
-    histogram.
+    histogram. Raises TooManyPoints.
     """
     conditions = Conditions()
     conditions.equals("service", service)
@@ -57,7 +58,10 @@ def metric_series(
     points.during(start, end)
     if instances:
         points.add(f"series IN (SELECT id FROM series {owners.where})")
-    for number, *point in store.rows(_points(points, step), conditions.parameters):
+    rows = store.rows(f"{_points(points, step)} LIMIT {MOST_POINTS + 1}", conditions.parameters)
+    if len(rows) > MOST_POINTS:
+        raise TooManyPoints
+    for number, *point in rows:
         if number in series:
             series[number].points.append(tuple(point))
     return [s for s in series.values() if s.points]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from heapwatch_wire.sites import Stack
 
+from heapwatch_collector.errors import MOST_POINTS, TooManyPoints
 from heapwatch_collector.store.conditions import Conditions
 from heapwatch_collector.store.engine import Store
 from heapwatch_collector.store.profiles import load_stacks
@@ -48,11 +49,13 @@ class SiteQuery:
 
 
 def site_series(store: Store, query: SiteQuery) -> tuple[int, list[SiteSeries]]:
-    """(sampling interval in bytes, the sites that grew most, then the largest)."""
+    """(sampling interval in bytes, the sites that grew most, then the largest). Raises TooManyPoints."""
     pushes, interval = _pushes(store, query)
     ranked = _ranked(store, query)
     if not ranked:
         return interval, []
+    if sum(map(len, pushes.values())) * len(ranked) > MOST_POINTS:
+        raise TooManyPoints
     stacks = _heaviest_stacks(store, query, ranked)
     found = {site: SiteSeries(stacks[site]) for site in ranked if site in stacks}
     for site, name, share in _endpoints(store, query, ranked):
