@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when stopped or `--once` is done; 1 when `--once` found nothing or got no answer; 2 for a bad value."""
+    """0 when stopped or `--once` is done; 1 when `--once` has nothing to judge; 2 for a bad value."""
     # Here, since the command line imports this module to list it, also where numpy isn't installed.
     from .client import Collector
     from .loop import Loop, ShowJson, ShowText

@@ -33,6 +33,7 @@ SHORTEST = 12
 PER_FLOOR = 3
 """Points of which a floor is the minimum, at least."""
 DRAWS = 2000
+CLEAR = 0.5
 FARTHEST = 90 * 86400.0
 """Seconds; a forecast beyond it is none."""
 CONFIDENCE = 0.8
@@ -109,6 +110,11 @@ def forecasts(seen: Observations, memory_limit: float = 0.0, warmup: float = 0.0
     """
     found = [_instance_forecast(seen, i, memory_limit, i.started + warmup) for i in seen.instances]
     return [f for f in found if f is not None]
+
+
+def is_clear(forecast: InstanceForecast) -> bool:
+    """Whether growth is known to within CLEAR of itself."""
+    return forecast.high - forecast.low < 2 * CLEAR * forecast.bytes_per_second
 
 
 def leak_forecast(

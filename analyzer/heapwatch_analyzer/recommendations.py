@@ -60,7 +60,7 @@ def _listeners(evidence: Evidence) -> Recommendation | None:
     text = (
         f"{name} keeps every listener that {_line(evidence)} registers, and each keeps its whole object "
         f"alive. Keep weakref.WeakMethod(listener) (for plain objects a weakref.WeakSet) in {name} instead "
-        f"of the listener itself, or unregister it when its owner is done: {_teardown(evidence)}."
+        f"of the listener itself, or unregister it {_teardown(evidence)}."
     )
     return _answer(evidence, f"Unregister listeners of {name}, or hold them weakly", text)
 

@@ -10,7 +10,7 @@ from heapwatch_wire.growth import THRESHOLDS
 from heapwatch_wire.settings import AnalyzerSettings
 
 from .anomalies import anomalies
-from .forecasts import forecasts
+from .forecasts import forecasts, is_clear
 from .leaks import Verdicts, find
 from .observations import Observations
 from .scaling import advise
@@ -48,7 +48,7 @@ def analyze(seen: Observations, settings: AnalyzerSettings) -> Analysis:
         anomalies=tuple(anomalies(seen, settings.warmup)),
         forecasts=tuple(expected),
         recommendations=tuple(v.recommendation for v in verdicts.leaks if v.recommendation is not None),
-        scaling=advise(seen, expected, leaking=status == "leak"),
+        scaling=advise(seen, verdicts.leaks),
         notes=tuple(_notes(seen, verdicts, expected, rules)),
         statistics={"judged_seconds": verdicts.judged_seconds, "quiet_seconds": rules.quiet},
     )
@@ -72,7 +72,7 @@ def _notes(
             f"needs, after {duration(rules.warmup)} of warm-up."
         )
     by_sites = sum(v.statistics["family_bytes_per_second"] for v in verdicts.leaks)
-    sure = [f for f in expected if f.low > 0]
+    sure = [f for f in expected if is_clear(f)]
     growth = sum(f.bytes_per_second for f in sure)
     if growth > 2 * by_sites:
         soonest = min((f.forecast.seconds for f in sure if f.forecast), default=None)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from heapwatch_analyzer.forecasts import forecasts
 from heapwatch_analyzer.observations import FloatArray, Histogram, Observations
 from heapwatch_analyzer.scaling import advise, horizontal, vertical
 from heapwatch_analyzer.scaling.manifest import patch, quantity
+from heapwatch_wire.evidence import Forecast
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,7 +81,7 @@ def loaded(seen: Observations, per_request: float) -> Observations:
 
 def test_service_that_fills_its_limit_with_load_gets_replicas(simulation: Any) -> None:
     seen = loaded(simulation.Fleet([], 1800, 2, limit=256 * MIB).observe(), 3 * MIB)
-    advice = advise(seen, forecasts(seen), leaking=False)
+    advice = advise(seen, ())
     assert advice is not None
     assert (advice.action, advice.replicas > 2) == ("scale_out", True)
     assert "follows load" in advice.text
@@ -90,7 +90,7 @@ def test_service_that_fills_its_limit_with_load_gets_replicas(simulation: Any) -
 
 def test_service_whose_memory_ignores_load_is_resized_not_multiplied(simulation: Any) -> None:
     seen = loaded(simulation.Fleet([], 1800, 2, limit=90 * MIB).observe(), 0.0)
-    advice = advise(seen, forecasts(seen), leaking=False)
+    advice = advise(seen, ())
     assert advice is not None
     assert (advice.action, advice.replicas) == ("resize", 2)
     assert "Raise the limit from 90 MiB" in advice.text
@@ -99,7 +99,7 @@ def test_service_whose_memory_ignores_load_is_resized_not_multiplied(simulation:
 
 def test_a_fitting_limit_is_kept(simulation: Any) -> None:
     seen = simulation.Fleet([], 1800, 2, limit=144 * MIB).observe()
-    advice = advise(seen, forecasts(seen), leaking=False)
+    advice = advise(seen, ())
     assert advice is not None
     assert advice.action == "keep"
 
@@ -107,17 +107,18 @@ def test_a_fitting_limit_is_kept(simulation: Any) -> None:
 def test_a_leak_is_restarted_before_its_limit_and_never_scaled(simulation: Any) -> None:
     leak = simulation.Site("remember", simulation.leak(5 * MIB, 2000), 2000)
     seen = loaded(simulation.Fleet([leak], 1800, 2, limit=256 * MIB).observe(), 3 * MIB)
-    expected = forecasts(seen)
-    advice = advise(seen, expected, leaking=True)
+    proved = simulation.report(leak.site, "host-100-1", "Page").evidence
+    until = Forecast(100 * MIB, 256 * MIB, 4000.0, 3600.0, None)
+    advice = advise(seen, [replace(proved, verdict="leak", forecast=until)])
     assert advice is not None
     assert (advice.action, advice.replicas, advice.manifest) == ("restart", 2, "")
-    assert "before its limit" in advice.text
+    assert "within 48 min, before its limit" in advice.text
 
 
 def test_processes_of_one_host_share_its_limit(simulation: Any) -> None:
     seen = simulation.Fleet([], 600, 2, limit=144 * MIB).observe()
     shared = replace(seen, instances=tuple(replace(i, host="pod-1") for i in seen.instances))
-    advice = advise(shared, [], leaking=False)
+    advice = advise(shared, ())
     assert advice is not None
     assert "2 processes per host" in advice.text
     container = yaml.safe_load(advice.manifest)["spec"]["template"]["spec"]["containers"][0]
@@ -126,7 +127,7 @@ def test_processes_of_one_host_share_its_limit(simulation: Any) -> None:
 
 
 def test_a_moment_of_usage_is_not_enough(simulation: Any) -> None:
-    assert advise(simulation.Fleet([], 60).observe(), [], leaking=False) is None
+    assert advise(simulation.Fleet([], 60).observe(), ()) is None
 
 
 @pytest.mark.parametrize("service", ["shop", "My_Shop.Web", "true", "42", "-", "y"])

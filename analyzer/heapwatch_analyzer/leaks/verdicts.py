@@ -11,7 +11,7 @@ from heapwatch_wire.analysis import InstanceForecast
 from heapwatch_wire.evidence import Evidence, Forecast, Point
 from heapwatch_wire.growth import Thresholds
 
-from ..forecasts import leak_forecast
+from ..forecasts import is_clear, leak_forecast
 from ..observations import Observations, SiteTracks, Track, steps
 from ..recommendations import recommend
 from ..units import rate
@@ -24,8 +24,6 @@ POINTS = 60
 MOST_SUSPICIONS = 5
 LEADER = 0.25
 """Growth over the family's fastest from which a member whose holder is known is named instead of it."""
-
-CLEAR = 0.5
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def _forecast(
 ) -> Forecast | None:
     """The earliest forecast of an instance in which the site lives; from the site's own growth while the
     instances' memory doesn't show it clearly (a leak fills free heap first, and warm-up grows faster)."""
-    ours = [f for f in forecasts if f.instance in leader.tracks.tracks and _is_clear(f)]
+    ours = [f for f in forecasts if f.instance in leader.tracks.tracks and is_clear(f)]
     expected = [f.forecast for f in ours if f.forecast is not None]
     if expected:
         return min(expected, key=lambda f: f.seconds)
@@ -154,11 +152,6 @@ def _forecast(
     assert growth is not None
     scale = sum(g.rate for g in group) / max(growth.bytes_per_second, 1e-9)
     return leak_forecast(seen, growth, scale, max(1, leader.finding.growing), memory_limit)
-
-
-def _is_clear(forecast: InstanceForecast) -> bool:
-    """Whether growth is known to within CLEAR of itself."""
-    return forecast.high - forecast.low < 2 * CLEAR * forecast.bytes_per_second
 
 
 def fleet_series(tracks: SiteTracks, points: int = POINTS) -> tuple[Point, ...]:

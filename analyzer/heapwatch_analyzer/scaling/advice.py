@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from heapwatch_wire.analysis import InstanceForecast, Scaling
+from heapwatch_wire.analysis import Scaling
+from heapwatch_wire.evidence import Evidence
 
 from ..observations import FloatArray, Observations, Series
 from ..units import duration, mebibytes
@@ -21,8 +22,8 @@ BEFORE = 0.8
 SPAN = 30.0
 
 
-def advise(seen: Observations, forecasts: Sequence[InstanceForecast], leaking: bool) -> Scaling | None:
-    """Advice for `seen`; None until its instances were seen for LEAST_SECONDS."""
+def advise(seen: Observations, leaks: Sequence[Evidence]) -> Scaling | None:
+    """Advice for `seen`, in which `leaks` were proved; None until it was seen for LEAST_SECONDS."""
     memory = [s for i in seen.instances if (s := seen.gauge("process.memory.usage", i.id)) is not None]
     seconds = max((float(s.times[-1] - s.times[0]) for s in memory), default=0.0)
     if seconds < LEAST_SECONDS:
@@ -32,8 +33,8 @@ def advise(seen: Observations, forecasts: Sequence[InstanceForecast], leaking: b
     )
     size = vertical.size(usage)
     running = [i for i in seen.instances if i.last_seen >= seen.time - max(60.0, seen.window / 10)]
-    if leaking:
-        return _restart(seen, size, len(running), forecasts)
+    if leaks:
+        return _restart(size, len(running), leaks)
     load = _load(seen, memory)
     limit = _limit_in_force(seen)
     now = max(1, len(running))
@@ -43,10 +44,8 @@ def advise(seen: Observations, forecasts: Sequence[InstanceForecast], leaking: b
     return _size(seen, size, now, limit, load)
 
 
-def _restart(
-    seen: Observations, size: vertical.Size, now: int, forecasts: Sequence[InstanceForecast]
-) -> Scaling:  # fmt: skip
-    times = [f.forecast.low for f in forecasts if f.forecast is not None]
+def _restart(size: vertical.Size, now: int, leaks: Sequence[Evidence]) -> Scaling:
+    times = [leak.forecast.low for leak in leaks if leak.forecast is not None]
     when = f"within {duration(BEFORE * min(times))}, before its limit" if times else "when memory gets short"
     text = (
         f"A leak fills whatever it is given: don't scale. Restart each instance gracefully {when} "
