@@ -50,6 +50,8 @@ class Thresholds:
     span: seconds that must be judged; shorter growth is often a burst or a cache of hot keys.
     points: pushes that must be judged, two for each of the six floors that a line needs.
     samples: new sampled blocks that growth must stand for; 10 against none expected is p < 1e-4.
+    events: steps that must make the growth, large ones counting for more; a container that doubles its
+        storage again and again makes less than 3.
     leak_z: growth over its standard error. One-sided p = 3e-5, so 5,000 sites of noise give 0.2 passes
         before the gates on shape.
     suspicion_z, suspicion_samples: enough to start looking for holders, not to accuse (p = 6e-3).
@@ -67,6 +69,7 @@ class Thresholds:
     span: float = 75.0
     points: int = 12
     samples: float = 10.0
+    events: float = 3.2
     leak_z: float = 4.0
     suspicion_z: float = 2.5
     suspicion_samples: float = 5.0
@@ -119,6 +122,7 @@ class _Trend:
     line: trend.Line
     objects: float
     samples: float
+    events: float
     history: tuple[Series, Sequence[Push]]
 
 
@@ -173,7 +177,8 @@ def _trend(series: Series, points: Sequence[Push], length: float, thresholds: Th
     error = max(line.error, math.sqrt(1.2 * quantum * abs(line.slope) / span))
     objects = trend.slope_of(floors.times[-count:], floors.objects[-count:])
     line = trend.Line(line.slope, error, line.thirds)
-    return _Trend(window[-1][0], span, line, objects, line.slope * span / quantum, (series, points))
+    samples, events = line.slope * span / quantum, trend.events(level[-count:])
+    return _Trend(window[-1][0], span, line, objects, samples, events, (series, points))
 
 
 def _quantum(points: Sequence[Push], interval: float) -> float:
@@ -220,6 +225,7 @@ def _statistics(trends: Sequence[_Trend], thresholds: Thresholds) -> dict[str, f
         "z": z,
         "p": 0.5 * math.erfc(max(-30.0, min(z, 30.0)) / math.sqrt(2)),
         "samples": sum(t.samples for t in trends),
+        "events": max(t.events for t in trends),
         "ongoing": last / slope if slope > 0 else 0.0,
         "slowing_z": (first - last) / (math.sqrt(6) * error) if error > 0 else 0.0,
         "span": max(t.span for t in trends),
@@ -230,7 +236,8 @@ def _statistics(trends: Sequence[_Trend], thresholds: Thresholds) -> dict[str, f
 
 
 def _is_leak(s: Mapping[str, float], thresholds: Thresholds) -> bool:
-    proved = s["z"] >= thresholds.leak_z and s["samples"] >= thresholds.samples
+    enough = s["samples"] >= thresholds.samples and s["events"] >= thresholds.events
+    proved = s["z"] >= thresholds.leak_z and enough
     goes_on = s["ongoing"] >= thresholds.ongoing and s["slowing_z"] < thresholds.slowing_z
     return proved and goes_on and s["saturation"] < thresholds.saturation
 
@@ -276,6 +283,11 @@ def _reasons(s: Mapping[str, float], thresholds: Thresholds) -> tuple[str, ...]:
             s["samples"] >= thresholds.samples,
             f"about {s['samples']:.0f} new sampled blocks survived (needs {thresholds.samples:g})",
             f"only about {s['samples']:.0f} new sampled blocks survived (needs {thresholds.samples:g})",
+        ),
+        line(
+            s["events"] >= thresholds.events,
+            f"it comes in {s['events']:.0f} or more steps, not as one container that resizes",
+            f"it comes in {s['events']:.1f} steps, like a container that resizes",
         ),
         line(
             s["ongoing"] >= thresholds.ongoing,

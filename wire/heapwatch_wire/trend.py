@@ -70,6 +70,16 @@ def fit(x: Sequence[float], y: Sequence[float], noise: Noise) -> Line:
     return Line(slope_of(x, y), _slope_error(x, noise), (first, second, last))
 
 
+def events(y: Sequence[float]) -> float:
+    """How many steps upwards make the growth: (sum of steps)^2 / sum of squares, n for n equal ones.
+
+    A container that doubles its storage never comes to 3, however often it does.
+    """
+    steps = [max(0.0, b - a) for a, b in itertools.pairwise(y)]
+    square = sum(s * s for s in steps)
+    return sum(steps) ** 2 / square if square > 0 else 0.0
+
+
 def slope_of(x: Sequence[float], y: Sequence[float]) -> float:
     """Least-squares slope; 0 for fewer than two distinct x."""
     weights = _weights(x)

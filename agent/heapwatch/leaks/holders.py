@@ -31,7 +31,7 @@ MAX_DEPTH = 24
 MAX_NODES = 4000
 MAX_HOLDERS_OF_ONE = 24
 MAX_CPU = 8.0
-_CHUNK = 200
+_CHUNK = 100
 MAX_OVERLAP = 10_000
 
 NO_OBJECTS = "no sampled block of the site that lives now is a Python object, or the storage of one"
@@ -102,6 +102,7 @@ class HolderSearch:
             site.samples = [self._nodes.setdefault(id(node.obj), node) for node in site.samples]
         self._samples = list(self._nodes.values())
         self._frontier = dict(self._nodes)
+        self._targets: dict[int, _Node] = {}
         self._edges: dict[int, list[_Node]] = defaultdict(list)
         self._concluded: list[Outcome] | None = None
         if not self._samples:
@@ -148,6 +149,7 @@ class HolderSearch:
         self._samples.clear()
         self._nodes.clear()
         self._frontier.clear()
+        self._targets.clear()
         del self._roots
 
     def _pass(self, deadline: float) -> bool:
@@ -161,8 +163,10 @@ class HolderSearch:
         # However long the listing took, most of a slice is spent on looking.
         deadline = max(deadline, time.perf_counter() + 2 * (time.perf_counter() - started))
         end = begin = max(0, self._scanned - self._overlap)
-        untracked = any(not gc.is_tracked(node.obj) for node in self._frontier.values())
-        while end < len(heap):
+        if self._scanned == 0:
+            self._targets = dict(self._frontier)
+        untracked = any(not gc.is_tracked(node.obj) for node in self._targets.values())
+        while end < len(heap) and self._targets:
             self._look(heap[end : end + _CHUNK], untracked)
             end += _CHUNK
             if time.perf_counter() > deadline:
@@ -170,7 +174,7 @@ class HolderSearch:
         self._scanned = end
         # Objects freed until the next slice move the others forward, so it begins a little before.
         self._overlap = min(MAX_OVERLAP, (end - begin) // 4)
-        if end < len(heap):
+        if end < len(heap) and self._targets:
             return False
         young = gc.get_objects(generation=1) + gc.get_objects(generation=0) + self._roots.frozen
         self._heap = len(heap) + len(young)
@@ -184,7 +188,8 @@ class HolderSearch:
         referents = gc.get_referents(*chunk)
         if untracked:
             referents += gc.get_referents(*_untracked(referents))
-        if self._frontier.keys().isdisjoint(map(id, referents)):
+        hit = self._targets.keys() & map(id, referents)
+        if not hit:
             return
         for holder in chunk:
             if type(holder) is _Node or is_own(holder):
@@ -193,10 +198,15 @@ class HolderSearch:
             self._record(holder, referents)
             for inner in _untracked(referents) if untracked else ():
                 self._record(inner, gc.get_referents(inner))
+        del referents, holder
+        for key in hit:
+            # Nothing is left to find for what has all its references accounted for, or more than enough.
+            if len(self._edges[key]) >= MAX_HOLDERS_OF_ONE or _missing(self._targets[key]) <= 0:
+                del self._targets[key]
 
     def _record(self, holder: object, referents: Iterable[object]) -> None:
         for key in map(id, referents):
-            node = self._frontier.get(key)
+            node = self._targets.get(key)
             if node is None:
                 continue
             known = self._edges[key]
@@ -291,9 +301,10 @@ def _chain(sample: _Node, complete: bool) -> Chain:
         for above, reference in node.above:
             if above is not sample:
                 below.setdefault(id(above), (node, reference))
-    for node in order:
-        if node.root is not None:
-            return _down(node, node.root, sample, below)
+    nearest = next((node for node in order if node.root is not None), None)
+    if nearest is not None and nearest.root is not None:
+        top = _home(below[id(nearest)][0], nearest)
+        return _down(top, top.root or nearest.root, sample, below)
     if not complete:
         return _down(order[-1], Root("unknown", f"beyond {type_name(type(order[-1].obj))}"), sample, below)
     outside = [node for node in order if _missing(node) > 0]
@@ -306,6 +317,21 @@ def _chain(sample: _Node, complete: bool) -> Chain:
         return _down(outside[0], Root("C", f"C code: {type_name(type(outside[0].obj))}"), sample, below)
     last = next((n for n in reversed(order) if any(a is sample for a, _ in n.above)), sample)
     return _down(last, Root("unknown", f"only a reference cycle: {type_name(type(last.obj))}"), sample, below)
+
+
+def _home(held: _Node, nearest: _Node) -> _Node:
+    """Of the modules that have `held` as a global the one it is at home in: that of its class, else the one
+    with the shortest name. `nearest` when its root is not a module."""
+    modules = [node for node, _ in held.above if node.root is not None and node.root.kind == "module"]
+    if nearest not in modules:
+        return nearest
+    origin = type_name(type(held.obj)).rpartition(".")[0]
+
+    def rank(node: _Node) -> tuple[bool, int]:
+        name = node.root.name if node.root else ""
+        return not (origin == name or origin.startswith(name + ".")), len(name)
+
+    return min(modules, key=rank)
 
 
 def _down(
