@@ -220,6 +220,15 @@ def test_the_finding_says_what_decided() -> None:
     assert any("grows like a line" in reason for reason in finding.reasons)
 
 
+def test_a_container_that_doubles_makes_few_steps() -> None:
+    """However many bytes: that its storage grows is no proof, what is put in it may be."""
+    rng = random.Random(16)
+    points = [sampled(shape("steps of resizing", 80 * MIB), 170, rng) for _ in range(3)]
+    finding = decide(*points)
+    assert finding.decision != "leak"
+    assert finding.statistics["events"] < finding.thresholds["events"]
+
+
 def test_thresholds_decide() -> None:
     points = sampled(lambda t: t * MIB / 20, 300, random.Random(15))
     strict = replace(THRESHOLDS, leak_z=1e3)

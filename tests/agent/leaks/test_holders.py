@@ -290,6 +290,27 @@ def test_a_container_is_described_by_what_is_in_it(shop: types.ModuleType) -> No
     assert search(Samples([shop.LISTENERS])).type == "list of shop.Page"
 
 
+def test_a_global_is_named_by_the_module_it_is_at_home_in(shop: types.ModuleType) -> None:
+    """`from shop import BUS` gives the same object a second name, in a module with a shorter one."""
+    shop.BUS = shop.Node()
+    shop.BUS.page = shop.Page(1)
+    other = types.ModuleType("a")
+    other.BUS = shop.BUS  # type: ignore[attr-defined]
+    sys.modules["a"] = other
+    try:
+        assert search(all_of(shop.Page)).holders[0].path == "shop.BUS.page"
+    finally:
+        del sys.modules["a"]
+
+
+def test_what_everything_refers_to_is_searched_no_further(shop: types.ModuleType) -> None:
+    page = shop.Page(1)
+    shop.LISTENERS.extend([page] for _ in range(500))
+    del page
+    holder = search(all_of(shop.Page)).holders[0]
+    assert (holder.root, holder.path) == ("module", "shop.LISTENERS[0][0]")
+
+
 def test_several_sites_are_searched_at_once(shop: types.ModuleType) -> None:
     shop.dictionary(1)
     shop.LISTENERS.append(shop.Node())
