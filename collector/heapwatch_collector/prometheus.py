@@ -52,11 +52,11 @@ class _Page(Source):
 
 
 def agent_families(values: Iterable[tuple[Series, str, Point]]) -> list[Family]:
-    """The metrics of the table that agents send, by family; other producers' own metrics are not shown."""
+    """The metrics of the table that agents and services send, by family; other producers' own metrics are not shown."""
     families: dict[str, Family] = {}
     for series, pid, point in values:
         row = BY_NAME.get(series.name)
-        if row is None or row.source != "agent" or row.instrument != series.kind:
+        if row is None or row.source not in ("agent", "app") or row.instrument != series.kind:
             continue
         labels = {
             **{label(name): value for name, value in series.labels},

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_STDLIB = re.compile(r"(^<frozen )|(/lib/python3\.\d+t?/(?!site-packages/|dist-packages/))")
+# "<string>" is what namedtuple and dataclasses compile their methods as.
+_STDLIB = re.compile(r"(^<(frozen |string>))|(/lib/python3\.\d+t?/(?!site-packages/|dist-packages/))")
 _INSTALLED = re.compile(r"/(site|dist)-packages/")
 
 

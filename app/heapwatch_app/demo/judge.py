@@ -34,9 +34,9 @@ def _missing(fault: Fault, leak: Evidence) -> list[str]:
     wrong = []
     if fault.type not in leak.type:
         wrong.append(f"type is {leak.type!r}, not {fault.type!r}")
-    if not any(holder.path.startswith(fault.holder) for holder in leak.holders):
+    if not any(fault.holder in holder.path for holder in leak.holders):
         paths = ", ".join(holder.path for holder in leak.holders) or "none"
-        wrong.append(f"no holder starts at {fault.holder} (found: {paths})")
+        wrong.append(f"no holder goes through {fault.holder} (found: {paths})")
     if leak.endpoints and leak.endpoints[0].name not in fault.endpoints or not leak.endpoints:
         names = ", ".join(share.name for share in leak.endpoints) or "none"
         wrong.append(f"endpoint is {names}, not {' or '.join(fault.endpoints)}")

@@ -136,6 +136,8 @@ def _start(options: Options, folder: Path, children: Children, console: Console)
 def _app_environment(folder: Path, collector: str, options: Options) -> dict[str, str]:
     return {
         "HEAPWATCH_APP_DATA": str(folder / "app"),
+        # At its real cost scrypt takes 32 MB for a moment at each login, which would blur a small demo.
+        "HEAPWATCH_APP_PASSWORD_COST": "10",
         "HEAPWATCH_COLLECTOR": collector,
         "HEAPWATCH_SERVICE": SERVICE,
         "HEAPWATCH_PUSH_INTERVAL": "3",

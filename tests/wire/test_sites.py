@@ -1,0 +1,36 @@
+"""Whose line is named: responsible frame, own caller, the site's name."""
+
+from __future__ import annotations
+
+from heapwatch_wire.sites import UNKNOWN, Frame, own_caller, responsible, site_id
+
+STDLIB = Frame("loads", "/usr/lib/python3.11/json/__init__.py", 346)
+FROZEN = Frame("_call", "<frozen importlib._bootstrap>", 241)
+MADE = Frame("__create_fn__.<locals>.__init__", "<string>", 2)
+PACKAGE = Frame("Session.get", "/srv/env/lib/python3.12/site-packages/requests/sessions.py", 602)
+DEBIAN = Frame("f", "/usr/lib/python3/dist-packages/yaml/__init__.py", 1)
+OWN = Frame("view", "/srv/shop/views.py", 12)
+
+
+def test_library_code_is_passed_over_for_whoever_called_it() -> None:
+    assert responsible((STDLIB, FROZEN, MADE, PACKAGE, OWN)) == PACKAGE
+    assert responsible((DEBIAN, OWN)) == DEBIAN
+
+
+def test_a_stack_of_library_code_alone_names_its_innermost_frame() -> None:
+    assert responsible((STDLIB, FROZEN)) == STDLIB
+    assert responsible(()) == UNKNOWN
+
+
+def test_the_users_own_frame_is_neither_library_nor_package() -> None:
+    assert own_caller((STDLIB, PACKAGE, DEBIAN, MADE, OWN)) == OWN
+    assert own_caller((STDLIB, PACKAGE)) is None
+
+
+def test_a_site_has_one_name_everywhere_and_sites_have_different_ones() -> None:
+    assert site_id(OWN) == site_id(Frame(*OWN))
+    assert len({site_id(f) for f in (OWN, OWN._replace(line=13), OWN._replace(function="x"), PACKAGE)}) == 4
+
+
+def test_any_file_name_can_be_named() -> None:
+    assert len(site_id(Frame("f", "/srv/\udce4.py", 1))) == 16
