@@ -30,8 +30,8 @@ exit code: 0 done, 1 it could not be done (the reason is on stderr), 2 wrong usa
 class Command(Protocol):
     """A module that makes a command."""
 
-    HELP: str
-
+    @property
+    def HELP(self) -> str: ...
     def configure(self, parser: argparse.ArgumentParser) -> None: ...
     def run(self, args: argparse.Namespace) -> int: ...
 

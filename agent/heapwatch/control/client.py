@@ -63,7 +63,7 @@ class Client:
 
     def _socket(self, pid: int) -> Path | None:
         owner = _owner(pid)
-        uids = dict.fromkeys([os.getuid(), *([owner] if owner is not None else [])])
+        uids = {os.getuid()} if owner is None else {os.getuid(), owner}
         for uid in uids:
             for folder in search_folders(self._folder, uid, self._environ):
                 path = socket_path(folder, pid)

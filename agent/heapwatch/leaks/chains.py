@@ -36,9 +36,9 @@ def _read(step: Step, below: tuple[str, ...] | None) -> tuple[str, str]:
     """The texts of `step` under one that says how it reads."""
     inner = step.text[1:-1]
     if below == () and inner[:1] == "'" and inner[1:-1].isidentifier():
-        return (f".{inner[1:-1]}",) * 2
+        return f".{inner[1:-1]}", f".{inner[1:-1]}"
     if below and inner.isdecimal() and int(inner) < len(below):
-        return (below[int(inner)],) * 2
+        return below[int(inner)], below[int(inner)]
     return step.text, step.general
 
 

@@ -198,7 +198,7 @@ class HolderSearch:
             self._record(holder, referents)
             for inner in _untracked(referents) if untracked else ():
                 self._record(inner, gc.get_referents(inner))
-        del referents, holder
+        referents.clear()
         for key in hit:
             # Nothing is left to find for what has all its references accounted for, or more than enough.
             if len(self._edges[key]) >= MAX_HOLDERS_OF_ONE or _missing(self._targets[key]) <= 0:
