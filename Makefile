@@ -51,7 +51,7 @@ lint: $(DEV) ## ruff: style and mistakes
 
 types: $(DEV) ## mypy --strict and pyright
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 contracts: $(DEV) ## import contracts between the rooms
 	$(BIN)/lint-imports

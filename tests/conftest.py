@@ -33,7 +33,7 @@ class Child:
     """A process started by a test, with what it printed so far; stopped by pid when the test ends."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None) -> None:
-        self.process = subprocess.Popen(  # noqa: S603
+        self.process = subprocess.Popen(
             list(command),
             env={**os.environ, **(env or {})},
             cwd=cwd,

@@ -52,7 +52,7 @@ class _Page(Source):
 
 
 def agent_families(values: Iterable[tuple[Series, str, Point]]) -> list[Family]:
-    """The metrics of the table that agents and services send, by family; other producers' own metrics are not shown."""
+    """The table's metrics that agents and services send, by family; other producers' own are not shown."""
     families: dict[str, Family] = {}
     for series, pid, point in values:
         row = BY_NAME.get(series.name)

@@ -72,7 +72,7 @@ def test_wrong_types_in_code_are_refused(value: Any) -> None:
 
 
 def test_unknown_settings_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="'sise'.*known are.*size"):
+    with pytest.raises(ConfigError, match=r"'sise'.*known are.*size"):
         read(sise=1)
 
 

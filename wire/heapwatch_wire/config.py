@@ -32,7 +32,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of a settings table. `unit` is "bytes", "seconds", "ratio", "count" or "" for text and flags."""
+    """One row of a settings table. `unit` is "bytes", "seconds", "count" or "" (text, flags)."""
 
     default: Any
     help: str

@@ -95,7 +95,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Forecast:
-    """When `current` bytes meet `limit` bytes: seconds from now, with the interval [low, high] at `confidence`.
+    """When `current` bytes meet `limit` bytes: seconds from now, with [low, high] at `confidence`.
 
     `high` is None when growth may also stop before the limit.
     """

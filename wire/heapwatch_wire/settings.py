@@ -62,7 +62,9 @@ class CollectorSettings:
     """Section `[collector]`: `heapwatch serve`."""
 
     listen: str = setting("127.0.0.1:4040", "Address to listen on, HOST:PORT; port 0 takes a free one.")
-    data: str = setting("heapwatch-data", "Folder of the embedded store, or the http(s) address of a ClickHouse server.")
+    data: str = setting(
+        "heapwatch-data", "Folder of the embedded store, or the http(s) address of a ClickHouse server."
+    )
     token: str = setting("", "Bearer token that clients must send; required when not listening on loopback.")
     max_body: int = setting(
         16 << 20,

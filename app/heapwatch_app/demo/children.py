@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Children:
         """Start `heapwatch ARGUMENTS` with `environ` added; its output goes to NAME.log."""
         log = self._folder / f"{name}.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(
                 [sys.executable, "-m", "heapwatch", *arguments],
                 env={**self._environ, **environ},
                 stdin=subprocess.DEVNULL,
@@ -86,10 +87,8 @@ class Children:
         for child in reversed(self._children):
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGTERM)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 child.process.wait(patience)
-            except subprocess.TimeoutExpired:
-                pass
             _kill_session(child.process.pid)
             child.process.wait()
         self._children.clear()

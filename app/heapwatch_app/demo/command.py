@@ -34,7 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=None,
         metavar="N",
-        help="limit for the verdict after the leak's start (default: 3); with --no-fault how long to watch (default: 4)",
+        help="limit for the verdict after the leak's start (default: 3); with --no-fault how long to watch"
+        " (default: 4)",
     )
     parser.add_argument("--once", action="store_true", help="stop after the verdict instead of staying up")
     parser.add_argument(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from heapwatch_app.faults import Fault
 from heapwatch_wire.evidence import Evidence
+
+from heapwatch_app.faults import Fault
 
 
 def mistakes(fault: Fault, leaks: Sequence[Evidence]) -> list[str]:
@@ -37,7 +38,7 @@ def _missing(fault: Fault, leak: Evidence) -> list[str]:
     if not any(fault.holder in holder.path for holder in leak.holders):
         paths = ", ".join(holder.path for holder in leak.holders) or "none"
         wrong.append(f"no holder goes through {fault.holder} (found: {paths})")
-    if leak.endpoints and leak.endpoints[0].name not in fault.endpoints or not leak.endpoints:
+    if (leak.endpoints and leak.endpoints[0].name not in fault.endpoints) or not leak.endpoints:
         names = ", ".join(share.name for share in leak.endpoints) or "none"
         wrong.append(f"endpoint is {names}, not {' or '.join(fault.endpoints)}")
     if not leak.growth.low > 0:

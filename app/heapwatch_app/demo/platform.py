@@ -68,7 +68,7 @@ class Platform:
 
     def _get(self, path: str, **query: Any) -> dict[str, Any]:
         address = f"{self.base}{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(address, timeout=10) as answer:
             document: dict[str, Any] = json.load(answer)
             return document
 

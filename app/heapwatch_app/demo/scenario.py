@@ -17,16 +17,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from heapwatch.cli.render import evidence_text
+from heapwatch_wire.analysis import Analysis
+from heapwatch_wire.evidence import Evidence
 from rich.console import Console
 
-from heapwatch.cli.render import evidence_text
 from heapwatch_app.demo.children import Children, StartError
 from heapwatch_app.demo.judge import mistakes
 from heapwatch_app.demo.platform import Platform
 from heapwatch_app.demo.view import State, View
 from heapwatch_app.faults import FAULTS
-from heapwatch_wire.analysis import Analysis
-from heapwatch_wire.evidence import Evidence
 
 SERVICE = "instagram"
 START_LIMIT = 60.0

@@ -87,9 +87,10 @@ class View:
         top = (
             f"; top growth {state.sites[0].text} {_signed(state.sites[0].change)}/min" if state.sites else ""
         )
+        load = f"{state.requests_per_second:.0f} req/s, {state.errors} errors"
         return (
-            f"[{state.elapsed:3.0f}/{state.limit:.0f} s] {state.stage}: {state.requests_per_second:.0f} req/s, "
-            f"{state.errors} errors, RSS {rss or '-'}, status {state.status}{top}"
+            f"[{state.elapsed:3.0f}/{state.limit:.0f} s] {state.stage}: {load}, "
+            f"RSS {rss or '-'}, status {state.status}{top}"
         )
 
 
