@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from heapwatch_wire.config import ConfigError
 
-from heapwatch.cli.commands import garbage, holders, leaks, ps, run, snapshot, top, trim, version
+from heapwatch.cli.commands import garbage, holders, leaks, leaktest, ps, run, snapshot, top, trim, version
 from heapwatch.cli.options import Failure
 from heapwatch.control.client import ControlError
 
@@ -45,6 +45,7 @@ OWN: Mapping[str, Command] = {
     "snapshot": snapshot,
     "gc": garbage,
     "trim": trim,
+    "leaktest": leaktest,
     "version": version,
 }
 

@@ -1,0 +1,99 @@
+"""From sampled blocks that live for long to the Python objects that they are.
+
+The garbage collector doesn't know objects without references (strings, arrays, most types of extension
+modules), and C code may hold any object without its knowing. So the block itself is looked at: does it begin,
+where an object of its kind would, with the address of a known type? Only blocks born well before the last
+look are, while no other thread runs Python code: what has survived so long is not freed in that moment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from heapwatch.leaktest.measure import FIRST
+from heapwatch.sampler import Sampler
+
+_WORD = ctypes.sizeof(ctypes.c_void_p)
+_GC_HEAD = 2 * _WORD
+_HEADS = (0, _GC_HEAD, _GC_HEAD + 2 * _WORD)
+"""Bytes before an object: none, the collector's, the collector's and those of managed attributes."""
+_LARGEST_COUNT = 1 << 32
+LOOKED_AT = 4096
+
+
+class Survivors:
+    """Objects of a stack that were born before segment `before`; stands in for the sampler in a search for
+    holders."""
+
+    def __init__(self, sampler: Sampler, before: int) -> None:
+        self._sampler = sampler
+        self._before = before
+        self._types = {id(kind): kind for kind in _all_types()}
+
+    def objects(self, stack_id: int, limit: int) -> list[object]:
+        """At most `limit` objects that are surviving blocks of the stack, or own one as storage."""
+        with _alone():
+            addresses = self._addresses(stack_id)
+            found = [obj for address, size in addresses for obj in self._object(address, size)]
+        if len(found) * 2 < len(addresses):
+            found += self._sampler.objects(stack_id, limit)
+        stride = max(1, len(found) // limit)
+        return found[::stride][:limit]
+
+    def share(self, stack_ids: Sequence[int]) -> float:
+        """The fraction of surviving blocks that are objects, or storage of one."""
+        blocks = objects = 0
+        for stack_id in stack_ids:
+            with _alone():
+                addresses = self._addresses(stack_id)
+                own = sum(bool(list(self._object(address, size))) for address, size in addresses)
+            blocks += len(addresses)
+            objects += len(addresses) if own < len(addresses) and self._sampler.objects(stack_id, 1) else own
+        return objects / blocks if blocks else 0.0
+
+    def _addresses(self, stack_id: int) -> list[tuple[int, int]]:
+        samples = self._sampler.live_samples(stack_id, LOOKED_AT)
+        old = [s for s in samples if s.label < FIRST + self._before]
+        return [(s.address, s.size) for s in old]
+
+    def _object(self, address: int, size: int) -> Iterator[object]:
+        for head in _HEADS:
+            if head + 2 * _WORD > size:
+                return
+            count = ctypes.c_ssize_t.from_address(address + head).value
+            kind = ctypes.c_void_p.from_address(address + head + _WORD).value
+            if 0 < count < _LARGEST_COUNT and kind in self._types:
+                yield ctypes.cast(address + head, ctypes.py_object).value
+                return
+
+
+def _all_types() -> Iterator[type]:
+    """Every type there is."""
+    seen: set[int] = set()
+    waiting: list[type] = [object]
+    while waiting:
+        kind = waiting.pop()
+        if id(kind) in seen:
+            continue
+        seen.add(id(kind))
+        yield kind
+        waiting += type.__subclasses__(cast(Any, kind)) if kind is not type else type.__subclasses__(type)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """No other thread runs Python code, and nothing is collected."""
+    interval, collecting = sys.getswitchinterval(), gc.isenabled()
+    sys.setswitchinterval(1000.0)
+    gc.disable()
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        if collecting:
+            gc.enable()

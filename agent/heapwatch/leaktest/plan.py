@@ -1,0 +1,53 @@
+"""How long to run, in how many segments, and how densely to sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STEPS = 2000
+SEGMENTS = 25
+MAX_EXTENSION = 3
+FLOOR = 8.0
+"""Bytes a step: growth below is what any program does, such as a longer number in a cached string."""
+DEPTH = 64
+FINEST, COARSEST = 32, 2048
+SAMPLES_OF_A_PART = 100
+PART = 0.15
+SMALLEST_LEAK = 60
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run: `steps` are measured, after `warmup` ones."""
+
+    file: str
+    steps: int = STEPS
+    warmup: int = STEPS // 5
+    seed: int | None = None
+    floor: float = FLOOR
+
+    @property
+    def segment(self) -> int:
+        """Steps between two looks at the live memory."""
+        return max(1, self.steps // SEGMENTS)
+
+    @property
+    def segments(self) -> int:
+        """Segments in `steps`."""
+        return max(1, self.steps // self.segment)
+
+    @property
+    def limit(self) -> int:
+        """Segments that an undecided run may take."""
+        return self.segments * MAX_EXTENSION
+
+    @property
+    def interval(self) -> int:
+        """Mean bytes between samples: the smallest leak of interest leaves SAMPLES_OF_A_PART in a part."""
+        grown = PART * self.steps * SMALLEST_LEAK
+        return int(min(COARSEST, max(FINEST, grown / SAMPLES_OF_A_PART)))
+
+
+def default_warmup(steps: int) -> int:
+    """Steps before measuring: a fifth, so that imports, pools and caches are filled."""
+    return max(20, steps // 5)
