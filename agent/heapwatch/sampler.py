@@ -52,6 +52,9 @@ class Native(Protocol):
     def export(self, since: int = 0) -> list[NativeRow]: ...
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]: ...
     def objects(self, stack: int, limit: int) -> list[object]: ...
+    def referrers(
+        self, heap: list[object], begin: int, end: int, targets: list[object]
+    ) -> tuple[list[tuple[object, int, int]], int]: ...
     def stats(self) -> dict[str, int | float]: ...
 
 
@@ -211,6 +214,15 @@ class NullSampler:
     def stats(self) -> Mapping[str, int | float]:
         """Nothing known."""
         return {}
+
+
+def referrers(
+    heap: list[object], begin: int, end: int, targets: list[object]
+) -> tuple[list[tuple[object, int, int]], int]:
+    """Who of heap[begin:end] refers to `targets`: (holder, index of the target, references) of each pair, and
+    where it stopped, which is before `end` when very many were found. ImportError without the extension."""
+    native = cast(Native, importlib.import_module("heapwatch._sampler"))
+    return native.referrers(heap, begin, end, targets)
 
 
 def open_sampler(interval: int, max_depth: int, labels: Labels | None = None) -> Sampler:

@@ -9,6 +9,7 @@
 #include "install.h"
 #include "live.h"
 #include "objects.h"
+#include "referrers.h"
 #include "stacks.h"
 #include "threads.h"
 
@@ -108,6 +109,17 @@ static PyObject *gil_objects_method(PyObject *module, PyObject *args, PyObject *
     return gil_objects(stack, limit, budget);
 }
 
+static PyObject *gil_referrers_method(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"heap", "begin", "end", "targets", NULL};
+    PyObject *heap, *targets;
+    Py_ssize_t begin, end;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!nnO!:referrers", names, &PyList_Type, &heap, &begin, &end,
+                                     &PyList_Type, &targets))
+        return NULL;
+    return gil_referrers(heap, begin, end, targets);
+}
+
 static PyObject *gil_stats_method(PyObject *module, PyObject *unused)
 {
     return gil_stats();
@@ -122,6 +134,7 @@ static PyMethodDef methods[] = {
     {"export", (PyCFunction)(void (*)(void))gil_export_method, KEYWORDS, NULL},
     {"live_samples", (PyCFunction)(void (*)(void))gil_live_samples_method, KEYWORDS, NULL},
     {"objects", (PyCFunction)(void (*)(void))gil_objects_method, KEYWORDS, NULL},
+    {"referrers", (PyCFunction)(void (*)(void))gil_referrers_method, KEYWORDS, NULL},
     {"stats", gil_stats_method, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

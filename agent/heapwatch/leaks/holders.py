@@ -1,11 +1,9 @@
 """What keeps objects alive: a breadth-first search from samples up to what holds itself.
 
-`gc.get_referrers` looks at the whole heap in one go, with the interpreter held all the while. This search
-asks each object what it refers to instead, in slices: one pass over the heap per level of references, a
-slice as long as its budget, nothing but the objects on the way kept between slices. Measured on CPython
-3.11: 14 ns per tracked object to list the heap in each slice and about 100 ns to look at one in each pass,
-so with a million objects a slice holds the interpreter for at most 14 ms at a time, and eight levels take
-0.8 s of CPU, spread over as many slices as that needs. Several sites are searched at once at no more cost.
+One pass over the heap per level of references, each in slices as long as the budget; nothing but the objects
+on the way is kept between slices. The extension traverses the objects (`_sampler.referrers`). Measured on
+CPython 3.11: six levels take 0.12 s of CPU over 120,000 objects and 0.55 s over 1.1 million, spread over as
+many slices as that needs. Several sites are searched at once at no more cost.
 """
 
 from __future__ import annotations
@@ -24,14 +22,15 @@ from heapwatch_wire.evidence import Holder
 from heapwatch.leaks.chains import Chain, merge
 from heapwatch.leaks.references import CONTAINERS, TO_ATTRIBUTES, TO_THREADS, Step, describe, step, type_name
 from heapwatch.leaks.roots import Root, Roots, in_running_frame, is_own
+from heapwatch.sampler import referrers
 
 MAX_SAMPLES = 8
 MAX_LOOKED_AT = 64
 MAX_DEPTH = 24
 MAX_NODES = 4000
 MAX_HOLDERS_OF_ONE = 24
-MAX_CPU = 8.0
-_CHUNK = 100
+MAX_CPU = 3.0
+_CHUNK = 10_000
 MAX_OVERLAP = 10_000
 
 NO_OBJECTS = "no sampled block of the site that lives now is a Python object, or the storage of one"
@@ -165,10 +164,8 @@ class HolderSearch:
         end = begin = max(0, self._scanned - self._overlap)
         if self._scanned == 0:
             self._targets = dict(self._frontier)
-        untracked = any(not gc.is_tracked(node.obj) for node in self._targets.values())
         while end < len(heap) and self._targets:
-            self._look(heap[end : end + _CHUNK], untracked)
-            end += _CHUNK
+            end = self._look(heap, end, end + _CHUNK)
             if time.perf_counter() > deadline:
                 break
         self._scanned = end
@@ -179,42 +176,31 @@ class HolderSearch:
         young = gc.get_objects(generation=1) + gc.get_objects(generation=0) + self._roots.frozen
         self._heap = len(heap) + len(young)
         del heap
-        for begin in range(0, len(young), _CHUNK):
-            self._look(young[begin : begin + _CHUNK], untracked)
+        end = 0
+        while end < len(young) and self._targets:
+            end = self._look(young, end, len(young))
         return True
 
-    def _look(self, chunk: Sequence[object], untracked: bool) -> None:
-        """Record those of `chunk` that hold an object of the frontier."""
-        referents = gc.get_referents(*chunk)
-        if untracked:
-            referents += gc.get_referents(*_untracked(referents))
-        hit = self._targets.keys() & map(id, referents)
-        if not hit:
-            return
-        for holder in chunk:
-            if type(holder) is _Node or is_own(holder):
-                continue
-            referents = gc.get_referents(holder)
-            self._record(holder, referents)
-            for inner in _untracked(referents) if untracked else ():
-                self._record(inner, gc.get_referents(inner))
-        referents.clear()
-        for key in hit:
+    def _look(self, heap: list[object], begin: int, end: int) -> int:
+        """Record which of heap[begin:end] hold a target; where it stopped."""
+        nodes = list(self._targets.values())
+        found, stopped = referrers(heap, begin, end, [node.obj for node in nodes])
+        for holder, target, references in found:
+            if type(holder) is not _Node and not is_own(holder):
+                self._record(nodes[target], holder, references)
+        for node in {id(nodes[target]): nodes[target] for _, target, _ in found}.values():
             # Nothing is left to find for what has all its references accounted for, or more than enough.
-            if len(self._edges[key]) >= MAX_HOLDERS_OF_ONE or _missing(self._targets[key]) <= 0:
-                del self._targets[key]
+            if len(self._edges[id(node.obj)]) >= MAX_HOLDERS_OF_ONE or _missing(node) <= 0:
+                self._targets.pop(id(node.obj), None)
+        return stopped
 
-    def _record(self, holder: object, referents: Iterable[object]) -> None:
-        for key in map(id, referents):
-            node = self._targets.get(key)
-            if node is None:
-                continue
-            known = self._edges[key]
-            if any(other.obj is holder for other in known) or any(n.obj is holder for n, _ in node.above):
-                continue
-            if len(known) < MAX_HOLDERS_OF_ONE:
-                known.append(_Node(holder))
-            node.found += sum(id(r) == key for r in referents)
+    def _record(self, node: _Node, holder: object, references: int) -> None:
+        known = self._edges[id(node.obj)]
+        if any(other.obj is holder for other in known) or any(n.obj is holder for n, _ in node.above):
+            return
+        if len(known) < MAX_HOLDERS_OF_ONE:
+            known.append(_Node(holder))
+        node.found += references
 
     def _climb(self) -> None:
         """Turn the holders found in a pass into the next frontier."""
@@ -271,11 +257,6 @@ def _choose(objects: Sequence[object]) -> tuple[str, list[object]]:
 
 def _size(groups: Sequence[Sequence[object]]) -> int:
     return sum(map(len, groups))
-
-
-def _untracked(objects: Iterable[object]) -> list[object]:
-    """Dicts and tuples that the collector doesn't track since all they hold are atoms."""
-    return [o for o in objects if (type(o) is dict or type(o) is tuple) and not gc.is_tracked(o)]
 
 
 def _resolved(sample: _Node) -> bool:
