@@ -11,10 +11,12 @@ from typing import Any
 
 from heapwatch_wire.settings import AgentSettings
 
+from heapwatch.allocators import Malloc, Pymalloc
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.identity import Identity
 from heapwatch.leaks.tracker import LeakTracker
+from heapwatch.memory.own import OwnMemory
 from heapwatch.profiles import Profiles
 from heapwatch.sampler import OWN_WORK, Sampler
 from heapwatch.threads import BackgroundThread, Signal
@@ -35,7 +37,7 @@ class Agent:
 
     What the thread allocates is labelled OWN_WORK, so that it can be told from the service's.
 
-    `settings`, `identity`, `sampler`, `profiles`, `leaks` and `failures` are there for whoever plugs in;
+    Whoever plugs in finds `settings`, `identity`, `sampler`, `profiles`, `leaks`, `memory` and `failures`;
     `courier` is None without a collector.
     """
 
@@ -47,6 +49,7 @@ class Agent:
         leaks: LeakTracker,
         failures: Failures,
         courier: Courier | None = None,
+        memory: OwnMemory | None = None,
     ) -> None:
         self.settings = settings
         self.identity = identity
@@ -55,6 +58,7 @@ class Agent:
         self.leaks = leaks
         self.failures = failures
         self.courier = courier
+        self.memory = memory or OwnMemory(Malloc(), Pymalloc(), sampler)
         self._tasks: list[_Task] = []
         self._closers: list[tuple[str, Callable[[], None]]] = []
         self._turn = threading.Lock()

@@ -19,6 +19,7 @@ from heapwatch.gcstats import GcStats
 from heapwatch.identity import identify
 from heapwatch.instrument.requests import Requests
 from heapwatch.leaks.tracker import LeakTracker
+from heapwatch.memory.own import OwnMemory
 from heapwatch.process import ProcessReader
 from heapwatch.pusher import Pusher
 from heapwatch.sampler import Labels, NullSampler, Sampler
@@ -35,7 +36,8 @@ LAST_PUSH_LIMIT = 1.5
 class Resident:
     """What outlives an agent: the interpreter or the framework calls it, or a child must not make it anew.
 
-    The allocators' readers look up C functions, and another thread may be in the loader when a process forks.
+    The allocators' readers look up C functions, and another thread may be in the loader when a process forks;
+    pymalloc's must also be made before the sampler's hooks are.
     """
 
     labels: Labels = field(default_factory=Labels)
@@ -54,7 +56,8 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     courier = Courier(settings, failures) if settings.collector else None
     identity = identify(settings)
     leaks = LeakTracker(sampler, settings, identity)
-    agent = Agent(settings, identity, sampler, leaks, failures, courier)
+    memory = OwnMemory(resident.malloc, resident.pymalloc, sampler)
+    agent = Agent(settings, identity, sampler, leaks, failures, courier, memory)
     control = ControlServer(agent)
     # A child may be about to execute another program: wait, or the socket would stay behind.
     agent.once("control", lambda: _start_control(control), delay=FORK_DELAY if forked else 0.0)
@@ -75,13 +78,10 @@ def _start_control(control: ControlServer) -> None:
 
 
 def _telemetry(agent: Agent, resident: Resident) -> Telemetry:
-    process = ProcessReader()
     return Telemetry(
-        process=process,
-        rollup=Costly(process.rollup),
+        process=ProcessReader(),
+        memory=Costly(agent.memory.breakdown),
         cgroup=CgroupReader(),
-        malloc=Costly(resident.malloc.memory),
-        pymalloc=Costly(resident.pymalloc.memory),
         gc=resident.gc,
         sampler=agent.sampler,
         requests=resident.requests,

@@ -23,15 +23,6 @@ class ProcessStatus:
     descriptors: int
 
 
-@dataclass(frozen=True)
-class ProcessRollup:
-    """A dear reading: the kernel walks all page tables of the process. Bytes."""
-
-    pss: int
-    private: int
-    shared: int
-
-
 class ProcessReader:
     """Reads one process below `proc` (a folder like /proc, so that tests bring their own)."""
 
@@ -53,18 +44,6 @@ class ProcessReader:
             cpu_user=int(stat[11]) / self._ticks,
             cpu_system=int(stat[12]) / self._ticks,
             descriptors=sum(1 for _ in (self._folder / "fd").iterdir()),
-        )
-
-    def rollup(self) -> ProcessRollup | None:
-        """Shares of pages, or None where the kernel doesn't say (no smaps_rollup, or no permission)."""
-        try:
-            sizes = _sizes((self._folder / "smaps_rollup").read_bytes())
-        except OSError:
-            return None
-        return ProcessRollup(
-            pss=sizes.get(b"Pss", 0),
-            private=sizes.get(b"Private_Clean", 0) + sizes.get(b"Private_Dirty", 0),
-            shared=sizes.get(b"Shared_Clean", 0) + sizes.get(b"Shared_Dirty", 0),
         )
 
     def start_time(self) -> float:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from heapwatch_wire.metrics import BY_NAME
 from heapwatch_wire.otlp import Histogram, Number, Point
 
-from heapwatch.allocators import AllocatorMemory, fragmentation
+from heapwatch.allocators import fragmentation
 from heapwatch.cgroup import CgroupReader
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
 from heapwatch.instrument.requests import Requests
-from heapwatch.process import ProcessReader, ProcessRollup
+from heapwatch.memory.breakdown import Breakdown
+from heapwatch.process import ProcessReader
 from heapwatch.sampler import Sampler
 
 _SAMPLER_METRICS = {
@@ -36,14 +37,12 @@ _DROPPED = "dropped_"
 class Telemetry:
     """Everything that is measured. `started` is the process's start in Unix seconds; no courier, no queue.
 
-    The readings that are callables cost more the bigger the process is.
+    `memory` is a callable since its cost grows with the process.
     """
 
     process: ProcessReader
-    rollup: Callable[[], ProcessRollup | None]
+    memory: Callable[[], Breakdown | None]
     cgroup: CgroupReader
-    malloc: Callable[[], AllocatorMemory | None]
-    pymalloc: Callable[[], AllocatorMemory | None]
     gc: GcStats
     sampler: Sampler
     requests: Requests
@@ -54,14 +53,13 @@ class Telemetry:
     def points(self) -> list[Point]:
         """A point of each metric that this machine can tell.
 
-        Costs about a millisecond. A gigabyte of heap adds some 15 ms for the shares of pages, half a million
-        free blocks 10 ms for malloc's figures; that is what `Costly` is for.
+        Costs about a millisecond, and what `memory` costs: that is what `Costly` is for.
         """
         return [
             *self._process(),
             *self._container(),
             *self._collections(),
-            *self._allocators(),
+            *self._memory(),
             *self._sampler(),
             *self._agent(),
             *self._requests(),
@@ -78,11 +76,6 @@ class Telemetry:
         yield _number("process.thread.count", status.threads)
         yield _number("process.unix.file_descriptor.count", status.descriptors)
         yield _number("process.uptime", time.time() - self.started)
-        rollup = self.rollup()
-        if rollup is not None:
-            yield _number("heapwatch.process.memory.pss", rollup.pss)
-            yield _number("heapwatch.process.memory.private", rollup.private)
-            yield _number("heapwatch.process.memory.shared", rollup.shared)
 
     def _container(self) -> Iterator[Point]:
         memory = self.cgroup.memory()
@@ -105,15 +98,32 @@ class Telemetry:
             yield _number("cpython.gc.uncollectable_objects", generation.uncollectable, **attributes)
             yield Histogram(pause, generation.pause_counts, generation.pause_sum, attributes)
 
-    def _allocators(self) -> Iterator[Point]:
-        pymalloc, malloc = self.pymalloc(), self.malloc()
+    def _memory(self) -> Iterator[Point]:
+        memory = self.memory()
+        if memory is None:
+            return
+        if memory.mappings:
+            pages = list(memory.mappings.values())
+            yield _number("heapwatch.process.memory.pss", sum(p.pss for p in pages))
+            yield _number("heapwatch.process.memory.private", sum(p.private for p in pages))
+            yield _number("heapwatch.process.memory.shared", sum(p.shared for p in pages))
+            yield _number("heapwatch.memory.trimmable", memory.trimmable)
+        yield from _counts("heapwatch.memory.part", "heapwatch.part", memory.parts)
+        for kind, kept in memory.mappings.items():
+            for sharing, size in (("shared", kept.shared), ("private", kept.private)):
+                attributes = {"heapwatch.mapping": kind, "heapwatch.sharing": sharing}
+                yield _number("heapwatch.memory.pages", size, **attributes)
+        yield from self._allocators(memory)
+
+    def _allocators(self, memory: Breakdown) -> Iterator[Point]:
+        pymalloc, malloc = memory.pymalloc, memory.malloc
         if pymalloc is not None:
             yield _number("heapwatch.pymalloc.arenas", pymalloc.held)
             yield _number("heapwatch.pymalloc.used", pymalloc.used)
         if malloc is not None:
-            yield _number("heapwatch.malloc.arenas", malloc.held)
-            yield _number("heapwatch.malloc.used", malloc.used)
-        unused = fragmentation(pymalloc, malloc)
+            yield _number("heapwatch.malloc.arenas", malloc.held + malloc.mapped)
+            yield _number("heapwatch.malloc.used", malloc.used + malloc.mapped)
+        unused = fragmentation(pymalloc.total if pymalloc else None, malloc.total if malloc else None)
         if unused is not None:
             yield _number("heapwatch.memory.fragmentation", unused)
 

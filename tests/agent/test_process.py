@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from heapwatch.process import ProcessReader, ProcessRollup, ProcessStatus
+from heapwatch.process import ProcessReader, ProcessStatus
 
 STATUS = """Name:\tpython (a) b
 VmSize:\t  512000 kB
@@ -18,14 +18,6 @@ VmSwap:\t      64 kB
 Threads:\t7
 """
 STAT = "42 (python (a) b) S " + " ".join(str(field) for field in range(4, 53))
-ROLLUP = """55d7c0000000-7ffd0000 ---p 00000000 00:00 0    [rollup]
-Rss:              102400 kB
-Pss:               81920 kB
-Shared_Clean:      20480 kB
-Shared_Dirty:       1024 kB
-Private_Clean:      4096 kB
-Private_Dirty:     76800 kB
-"""
 
 
 @pytest.fixture
@@ -36,7 +28,6 @@ def proc(tmp_path: Path) -> Path:
         (folder / "fd" / str(number)).touch()
     (folder / "status").write_text(STATUS)
     (folder / "stat").write_text(STAT)
-    (folder / "smaps_rollup").write_text(ROLLUP)
     (tmp_path / "stat").write_text("cpu  1 2 3\nbtime 1700000000\nprocesses 9\n")
     return tmp_path
 
@@ -54,17 +45,6 @@ def test_recorded_figures_come_out_in_bytes_and_seconds(proc: Path) -> None:
         descriptors=5,
     )
     assert ProcessReader(proc).start_time() == 1700000000 + 22 / ticks
-
-
-def test_shared_and_private_pages(proc: Path) -> None:
-    assert ProcessReader(proc).rollup() == ProcessRollup(
-        pss=81920 * 1024, private=80896 * 1024, shared=21504 * 1024
-    )
-
-
-def test_no_rollup_is_no_error(proc: Path) -> None:
-    (proc / "self" / "smaps_rollup").unlink()
-    assert ProcessReader(proc).rollup() is None
 
 
 def test_this_process_agrees_with_the_kernel() -> None:

@@ -12,6 +12,7 @@ from heapwatch.delivery import Courier, Delivery
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
 from heapwatch.instrument.requests import Requests
+from heapwatch.memory.own import OwnMemory
 from heapwatch.process import ProcessReader
 from heapwatch.telemetry import Telemetry
 from heapwatch_wire import otlp
@@ -62,10 +63,8 @@ def telemetry(sampler: ScriptedSampler, container: CgroupReader) -> Telemetry:
     requests.record("GET", "/p/<int:id>", 200, 0.02)
     return Telemetry(
         process=ProcessReader(),
-        rollup=ProcessReader().rollup,
+        memory=OwnMemory(Malloc(), Pymalloc(), sampler).breakdown,
         cgroup=container,
-        malloc=Malloc().memory,
-        pymalloc=Pymalloc().memory,
         gc=GcStats(),
         sampler=sampler,
         requests=requests,
@@ -88,7 +87,8 @@ def value(points: list[Point], name: str, **attributes: str) -> float:
 
 
 def test_every_agent_metric_of_the_table_is_emitted_and_no_other(telemetry: Telemetry) -> None:
-    if telemetry.pymalloc() is None or telemetry.malloc() is None:
+    memory = telemetry.memory()
+    if memory is None or memory.unknown:
         pytest.skip("this Python or C library hides its allocator's statistics")
     emitted = {point.metric.name for point in telemetry.points()}
     assert emitted == {metric.name for metric in METRICS if metric.source == "agent"}

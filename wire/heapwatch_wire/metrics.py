@@ -132,6 +132,21 @@ METRICS: tuple[Metric, ...] = (
     Metric("heapwatch.malloc.arenas", "gauge", "By", "Memory held by the C library's allocator."),
     Metric("heapwatch.malloc.used", "gauge", "By", "Memory of the C library's blocks in use."),
     Metric("heapwatch.memory.fragmentation", "gauge", "1", "Held and unused over held, of both allocators."),
+    Metric(
+        "heapwatch.memory.part",
+        "gauge",
+        "By",
+        "Resident memory by what it is used for; the parts sum to RSS, one of them is unexplained.",
+        ("heapwatch.part",),
+    ),
+    Metric(
+        "heapwatch.memory.pages",
+        "gauge",
+        "By",
+        "Resident pages by kind of mapping, shared with other processes or private.",
+        ("heapwatch.mapping", "heapwatch.sharing"),
+    ),
+    Metric("heapwatch.memory.trimmable", "gauge", "By", "What malloc_trim would give back."),
     # The agent about itself.
     Metric("heapwatch.sampler.interval", "gauge", "By", "Mean bytes between two samples."),
     Metric("heapwatch.sampler.samples", "counter", "{sample}", "Samples taken."),

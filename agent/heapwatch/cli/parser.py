@@ -11,7 +11,19 @@ from typing import Protocol, cast
 
 from heapwatch_wire.config import ConfigError
 
-from heapwatch.cli.commands import garbage, holders, leaks, leaktest, ps, run, snapshot, top, trim, version
+from heapwatch.cli.commands import (
+    garbage,
+    holders,
+    leaks,
+    leaktest,
+    memory,
+    ps,
+    run,
+    snapshot,
+    top,
+    trim,
+    version,
+)
 from heapwatch.cli.options import Failure
 from heapwatch.control.client import ControlError
 
@@ -42,6 +54,7 @@ OWN: Mapping[str, Command] = {
     "top": top,
     "leaks": leaks,
     "holders": holders,
+    "memory": memory,
     "snapshot": snapshot,
     "gc": garbage,
     "trim": trim,

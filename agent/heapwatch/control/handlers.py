@@ -148,6 +148,15 @@ def trim(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def memory(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """RSS in parts, as `Breakdown.to_json`, with `peak` and the estimated `agent_bytes` among the used."""
+    return {
+        **agent.memory.breakdown().to_json(),
+        "peak": ProcessReader().status().peak,
+        "agent_bytes": agent.sampler.stats().get("agent_bytes", 0),
+    }
+
+
 HANDLERS: dict[str, Handler] = {
     "info": info,
     "stats": stats,
@@ -157,6 +166,7 @@ HANDLERS: dict[str, Handler] = {
     "snapshot": snapshot,
     "gc": collect,
     "trim": trim,
+    "memory": memory,
 }
 
 
