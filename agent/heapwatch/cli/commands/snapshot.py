@@ -1,4 +1,4 @@
-"""`heapwatch snapshot PID`: the heap now, as a pprof file."""
+"""`heapwatch snapshot PID`: the heap now, as a pprof file or in a format of `heapwatch report`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,29 @@ from pathlib import Path
 
 from heapwatch_wire import pprof
 
-from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
+from heapwatch.cli.files import decode, write_file
+from heapwatch.cli.options import add_common, add_pid, client, print_json
 from heapwatch.cli.units import size
+from heapwatch.report.formats import SUFFIXES, WRITERS, by_name
+from heapwatch.report.kinds import choose
 
-HELP = "write a heap profile in pprof format"
+HELP = "write a heap profile: pprof, or a flame graph, table, folded stacks by the file's ending"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_pid(parser)
     parser.add_argument(
-        "-o", "--output", default="", metavar="FILE", help="file to write (default: heap-PID.pb.gz)"
+        "-o",
+        "--output",
+        default="",
+        metavar="FILE",
+        help=f"file to write (default: heap-PID.pb.gz); pprof, unless the name ends in {SUFFIXES}",
     )
+    add_pid(parser)
     add_common(
         parser,
-        "  heapwatch snapshot 4711 -o heap.pb.gz\n  go tool pprof -http=: heap.pb.gz\n",
+        "  heapwatch snapshot 4711 -o heap.pb.gz\n"
+        "  heapwatch snapshot 4711 -o heap.html\n"
+        "  go tool pprof -http=: heap.pb.gz\n",
     )
 
 
@@ -32,17 +41,12 @@ def run(args: argparse.Namespace) -> int:
     pids = asking.family(args.pid)
     profiles = {pid: base64.b64decode(asking.call(pid, "snapshot")["pprof"]) for pid in pids}
     data = next(iter(profiles.values())) if len(profiles) == 1 else merge(profiles)
-    path = Path(args.output or f"heap-{args.pid}.pb.gz")
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise Failure(f"{path} can't be written: {error.strerror}", "name another file with -o") from None
+    file = args.output or f"heap-{args.pid}.pb.gz"
+    written = write_file(file, _content(data, file, pids))
     if args.json:
-        print_json({"file": str(path), "bytes": len(data), "processes": pids})
+        print_json({"file": file, "bytes": written, "processes": pids})
     else:
-        print(
-            f"{path}: {size(len(data))}, process{'es' if len(pids) > 1 else ''} {', '.join(map(str, pids))}"
-        )
+        print(f"{file}: {size(written)}, {_processes(pids)}")
     return 0
 
 
@@ -55,3 +59,15 @@ def merge(profiles: Mapping[int, bytes]) -> bytes:
         for sample in profile.samples
     ]
     return pprof.encode(replace(next(iter(decoded.values())), samples=samples))
+
+
+def _content(data: bytes, file: str, pids: list[int]) -> str | bytes:
+    form = by_name(file)
+    if form is None:
+        return data
+    profile = decode(data, "the snapshot")
+    return WRITERS[form](profile, choose(profile), f"{Path(file).name}: {_processes(pids)}")
+
+
+def _processes(pids: list[int]) -> str:
+    return f"process{'es' if len(pids) > 1 else ''} {', '.join(map(str, pids))}"
