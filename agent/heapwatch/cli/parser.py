@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from heapwatch_wire.config import ConfigError
 
 from heapwatch.cli.commands import (
+    diff,
     garbage,
     holders,
     leaks,
@@ -58,6 +59,7 @@ OWN: Mapping[str, Command] = {
     "memory": memory,
     "snapshot": snapshot,
     "report": report,
+    "diff": diff,
     "gc": garbage,
     "trim": trim,
     "leaktest": leaktest,
