@@ -14,6 +14,7 @@ from heapwatch_wire.settings import AgentSettings
 from heapwatch.allocators import Malloc, Pymalloc
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
+from heapwatch.gctuner.tuner import Tuner
 from heapwatch.identity import Identity
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.memory.own import OwnMemory
@@ -38,7 +39,7 @@ class Agent:
     What the thread allocates is labelled OWN_WORK, so that it can be told from the service's.
 
     Whoever plugs in finds `settings`, `identity`, `sampler`, `profiles`, `leaks`, `memory` and `failures`;
-    `courier` is None without a collector.
+    `courier` is None without a collector, `tuner` where nobody tunes the garbage collector.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Agent:
         failures: Failures,
         courier: Courier | None = None,
         memory: OwnMemory | None = None,
+        tuner: Tuner | None = None,
     ) -> None:
         self.settings = settings
         self.identity = identity
@@ -59,6 +61,7 @@ class Agent:
         self.failures = failures
         self.courier = courier
         self.memory = memory or OwnMemory(Malloc(), Pymalloc(), sampler)
+        self.tuner = tuner
         self._tasks: list[_Task] = []
         self._closers: list[tuple[str, Callable[[], None]]] = []
         self._turn = threading.Lock()

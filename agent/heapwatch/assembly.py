@@ -10,16 +10,22 @@ from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.agent import Agent
 from heapwatch.allocators import Malloc, Pymalloc
+from heapwatch.budget import LOOK, SamplingBudget
 from heapwatch.cgroup import CgroupReader
 from heapwatch.control.server import ControlServer
 from heapwatch.costly import Costly
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
+from heapwatch.gctuner.controls import Controls
+from heapwatch.gctuner.model import Limits
+from heapwatch.gctuner.pressure import Pressure
+from heapwatch.gctuner.tuner import Tuner
 from heapwatch.identity import identify
 from heapwatch.instrument.requests import Requests
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.memory.own import OwnMemory
+from heapwatch.phases import Phases
 from heapwatch.process import ProcessReader
 from heapwatch.pusher import Pusher
 from heapwatch.sampler import Labels, NullSampler, Sampler
@@ -28,6 +34,7 @@ from heapwatch.telemetry import Telemetry
 FIRST_PUSH = 1.0
 RETRY_CHECK = 1.0
 LEAKS_SLICE = 0.25
+GC_SLICE = 0.1
 FORK_DELAY = 0.3
 LAST_PUSH_LIMIT = 1.5
 
@@ -44,7 +51,12 @@ class Resident:
     gc: GcStats = field(default_factory=GcStats)
     malloc: Malloc = field(default_factory=Malloc)
     pymalloc: Pymalloc = field(default_factory=Pymalloc)
+    phases: Phases = field(default_factory=Phases)
     requests: Requests = field(default_factory=lambda: Requests(NullSampler("not started")))
+    controls: Controls = field(default_factory=Controls)
+
+    def __post_init__(self) -> None:
+        self.gc.running = self.requests.in_flight.running
 
 
 def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, forked: bool = False) -> Agent:
@@ -57,14 +69,19 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     identity = identify(settings)
     leaks = LeakTracker(sampler, settings, identity)
     memory = OwnMemory(resident.malloc, resident.pymalloc, sampler)
-    agent = Agent(settings, identity, sampler, leaks, failures, courier, memory)
+    tuner = _tuner(settings, sampler, resident, failures)
+    agent = Agent(settings, identity, sampler, leaks, failures, courier, memory, tuner)
     control = ControlServer(agent)
     # A child may be about to execute another program: wait, or the socket would stay behind.
     agent.once("control", lambda: _start_control(control), delay=FORK_DELAY if forked else 0.0)
     agent.every(LEAKS_SLICE, "leaks", leaks.observe, first=LEAKS_SLICE)
+    if settings.sampling_budget > 0:
+        budget = SamplingBudget(sampler, settings.sampling_budget, settings.sampling_interval)
+        agent.every(LOOK, "sampling budget", budget.look, first=LOOK)
+    agent.every(GC_SLICE, "gc tuner", tuner.tick, first=GC_SLICE)
     agent.at_stop("control", control.stop)
     if courier is not None:
-        _schedule_pushes(agent, courier, _telemetry(agent, resident))
+        _schedule_pushes(agent, courier, _telemetry(agent, resident, tuner))
     return agent
 
 
@@ -77,14 +94,34 @@ def _start_control(control: ControlServer) -> None:
             raise
 
 
-def _telemetry(agent: Agent, resident: Resident) -> Telemetry:
+def _tuner(settings: AgentSettings, sampler: Sampler, resident: Resident, failures: Failures) -> Tuner:
+    process = ProcessReader()
+    tuner = Tuner(
+        settings.gc_tuner,
+        Limits(settings.gc_uncollected, settings.gc_delay),
+        settings.gc_warmup,
+        resident.gc,
+        resident.controls,
+        resident.requests.in_flight,
+        sampler,
+        Pressure(CgroupReader().memory),
+        failures,
+        rss=lambda: process.status().rss,
+    )
+    tuner.start()
+    return tuner
+
+
+def _telemetry(agent: Agent, resident: Resident, tuner: Tuner) -> Telemetry:
     return Telemetry(
         process=ProcessReader(),
         memory=Costly(agent.memory.breakdown),
         cgroup=CgroupReader(),
         gc=resident.gc,
+        tuner=tuner,
         sampler=agent.sampler,
         requests=resident.requests,
+        phases=resident.phases,
         failures=agent.failures,
         started=agent.identity.started,
         courier=agent.courier,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from heapwatch_wire.config import ConfigError
 from heapwatch.failures import logger
 from heapwatch.host import Host
 from heapwatch.instrument.wsgi import WsgiMiddleware
+from heapwatch.phases import Phase, PhaseReport
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -62,6 +64,48 @@ def tag(name: str) -> Iterator[None]:
         yield
     finally:
         requests.restore(before)
+
+
+def freeze(collect: bool = True) -> int:
+    """Take all objects that live now out of the garbage collector's sight; returns how many are out of it.
+
+    Call it when everything is loaded, before workers are forked: collections then don't look at these
+    objects, and don't write to the memory pages that workers share. In gunicorn's configuration, with
+    preload_app:
+
+        def pre_fork(server, worker):
+            heapwatch.freeze()
+
+    Objects are still freed when their last reference goes; cycles among them stay. That is why garbage is
+    collected first, unless `collect` is False: then no page gets holes that workers would fill one by one,
+    at the price of keeping the garbage. Costs one full collection the first time, little after that. It works
+    without an agent, too.
+    """
+    if collect:
+        gc.collect()
+    return _host.resident.controls.freeze()
+
+
+def phase(name: str) -> Phase:
+    """Measure the memory of a piece of work, inside a `with` or as a decorator, also of coroutine functions.
+
+        with heapwatch.phase("parse") as parse:
+            ...
+        print(parse.report.peak)
+
+    The report (see PhaseReport) has RSS, its growth and its exact peak in between; it goes to the log
+    ("heapwatch", INFO) and to the metrics. Phases nest, by name "import/parse", and may overlap; what else
+    the process does meanwhile counts, too. Costs some 80 µs, and works without an agent.
+    """
+    return Phase(_host.resident.phases, name)
+
+
+def checkpoint(name: str) -> PhaseReport | None:
+    """Log what became of RSS since the checkpoint before, or since the beginning of the phase around it.
+
+    Returns the same; None where /proc can't be read.
+    """
+    return _host.resident.phases.checkpoint(name)
 
 
 def wsgi(application: WSGIApplication) -> WSGIApplication:

@@ -51,6 +51,8 @@ class Host:
             agent, self.agent = self.agent, None
             if agent is None:
                 return
+            if agent.tuner is not None:
+                agent.tuner.stop()
             self.resident.gc.remove()
             agent.sampler.stop()
             agent.stop(limit)
@@ -102,6 +104,7 @@ class Host:
     def _after_fork_in_child(self) -> None:
         # The parent's locks may be taken for ever in this copy: everything that has one is made anew.
         self._lock = threading.RLock()
+        self.resident.controls.restore()
         parent, self.agent = self.agent, None
         if parent is None:
             return

@@ -14,8 +14,11 @@ from heapwatch.cgroup import CgroupReader
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
+from heapwatch.gctuner.points import gc_points
+from heapwatch.gctuner.tuner import Tuner
 from heapwatch.instrument.requests import Requests
 from heapwatch.memory.breakdown import Breakdown
+from heapwatch.phases import Phases
 from heapwatch.process import ProcessReader
 from heapwatch.sampler import Sampler
 
@@ -25,6 +28,7 @@ _SAMPLER_METRICS = {
     "allocated_bytes": "heapwatch.heap.allocated",
     "allocations": "heapwatch.heap.allocations",
     "interval": "heapwatch.sampler.interval",
+    "interval_changes": "heapwatch.sampler.interval_changes",
     "samples": "heapwatch.sampler.samples",
     "live_samples": "heapwatch.sampler.live_samples",
     "own_bytes": "heapwatch.sampler.memory",
@@ -44,8 +48,10 @@ class Telemetry:
     memory: Callable[[], Breakdown | None]
     cgroup: CgroupReader
     gc: GcStats
+    tuner: Tuner
     sampler: Sampler
     requests: Requests
+    phases: Phases
     failures: Failures
     started: float
     courier: Courier | None = None
@@ -58,11 +64,12 @@ class Telemetry:
         return [
             *self._process(),
             *self._container(),
-            *self._collections(),
+            *gc_points(self.gc, self.tuner),
             *self._memory(),
             *self._sampler(),
             *self._agent(),
             *self._requests(),
+            *self._phases(),
         ]
 
     def _process(self) -> Iterator[Point]:
@@ -88,15 +95,6 @@ class Telemetry:
         if memory.peak is not None:
             yield _number("heapwatch.container.memory.peak", memory.peak)
         yield from _counts("heapwatch.container.memory.events", "heapwatch.event", memory.events)
-
-    def _collections(self) -> Iterator[Point]:
-        pause = BY_NAME["heapwatch.gc.pause"]
-        for number, generation in enumerate(self.gc.generations()):
-            attributes = {"cpython.gc.generation": str(number)}
-            yield _number("cpython.gc.collections", generation.collections, **attributes)
-            yield _number("cpython.gc.collected_objects", generation.collected, **attributes)
-            yield _number("cpython.gc.uncollectable_objects", generation.uncollectable, **attributes)
-            yield Histogram(pause, generation.pause_counts, generation.pause_sum, attributes)
 
     def _memory(self) -> Iterator[Point]:
         memory = self.memory()
@@ -152,6 +150,14 @@ class Telemetry:
             if key.status:
                 attributes["http.response.status_code"] = str(key.status)
             yield Histogram(metric, tuple(durations.counts), durations.sum, attributes)
+
+    def _phases(self) -> Iterator[Point]:
+        metric = BY_NAME["heapwatch.phase.duration"]
+        for name, runs in self.phases.runs().items():
+            attributes = {"heapwatch.phase": name}
+            yield Histogram(metric, tuple(runs.counts), runs.seconds, attributes)
+            yield _number("heapwatch.phase.peak", runs.peak, **attributes)
+            yield _number("heapwatch.phase.growth", runs.growth, **attributes)
 
 
 def _number(name: str, value: int | float, **attributes: str) -> Number:

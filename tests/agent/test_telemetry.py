@@ -11,8 +11,13 @@ from heapwatch.cgroup import CgroupReader
 from heapwatch.delivery import Courier, Delivery
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
+from heapwatch.gctuner.controls import Controls
+from heapwatch.gctuner.model import Limits
+from heapwatch.gctuner.tuner import Tuner
+from heapwatch.instrument.inflight import InFlight
 from heapwatch.instrument.requests import Requests
 from heapwatch.memory.own import OwnMemory
+from heapwatch.phases import Phase, Phases
 from heapwatch.process import ProcessReader
 from heapwatch.telemetry import Telemetry
 from heapwatch_wire import otlp
@@ -61,16 +66,37 @@ def telemetry(sampler: ScriptedSampler, container: CgroupReader) -> Telemetry:
     failures.counts["leaks"] += 1
     requests = Requests(sampler)
     requests.record("GET", "/p/<int:id>", 200, 0.02)
+    phases = Phases()
+    with Phase(phases, "parse"):
+        pass
     return Telemetry(
         process=ProcessReader(),
         memory=OwnMemory(Malloc(), Pymalloc(), sampler).breakdown,
         cgroup=container,
         gc=GcStats(),
+        tuner=new_tuner(sampler, failures),
         sampler=sampler,
         requests=requests,
+        phases=phases,
         failures=failures,
         started=ProcessReader().start_time(),
         courier=courier,
+    )
+
+
+def new_tuner(sampler: ScriptedSampler, failures: Failures) -> Tuner:
+    limits = Limits(uncollected=1 << 20, delay=60)
+    return Tuner(
+        "observe",
+        limits,
+        0.0,
+        GcStats(),
+        Controls(),
+        InFlight(),
+        sampler,
+        lambda: "",
+        failures,
+        lambda: 1 << 20,
     )
 
 

@@ -107,6 +107,37 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "heapwatch.gc.pause", "histogram", "s", "Pause of a garbage collection.", _GENERATION, PAUSE_BUCKETS
     ),
+    Metric(
+        "heapwatch.gc.request.pause",
+        "histogram",
+        "s",
+        "Pause of a garbage collection by whether requests ran when it began (inside) or not (outside).",
+        ("heapwatch.gc.place",),
+        PAUSE_BUCKETS,
+    ),
+    Metric(
+        "heapwatch.gc.time.share", "gauge", "1", "Share of the time that garbage collections took lately."
+    ),
+    Metric(
+        "heapwatch.gc.threshold",
+        "gauge",
+        "{object}",
+        "Threshold of a generation (gc.get_threshold).",
+        _GENERATION,
+    ),
+    Metric(
+        "heapwatch.gc.frozen",
+        "gauge",
+        "{object}",
+        "Objects that heapwatch.freeze(), the tuner or heapwatch gc took out of the collector's sight.",
+    ),
+    Metric(
+        "heapwatch.gc.tuner.actions",
+        "counter",
+        "{action}",
+        "What the GC tuner did (act) or would have done (observe).",
+        ("heapwatch.action", "heapwatch.gc.mode"),
+    ),
     # The allocators.
     Metric(
         "heapwatch.heap.live",
@@ -147,8 +178,37 @@ METRICS: tuple[Metric, ...] = (
         ("heapwatch.mapping", "heapwatch.sharing"),
     ),
     Metric("heapwatch.memory.trimmable", "gauge", "By", "What malloc_trim would give back."),
+    # Phases that the service names.
+    Metric(
+        "heapwatch.phase.duration",
+        "histogram",
+        "s",
+        "Duration of a phase.",
+        ("heapwatch.phase",),
+        DURATION_BUCKETS,
+    ),
+    Metric(
+        "heapwatch.phase.peak",
+        "gauge",
+        "By",
+        "Largest RSS inside a phase, of its runs since the last delivery.",
+        ("heapwatch.phase",),
+    ),
+    Metric(
+        "heapwatch.phase.growth",
+        "gauge",
+        "By",
+        "RSS at the end of a phase less RSS at its beginning, last run.",
+        ("heapwatch.phase",),
+    ),
     # The agent about itself.
     Metric("heapwatch.sampler.interval", "gauge", "By", "Mean bytes between two samples."),
+    Metric(
+        "heapwatch.sampler.interval_changes",
+        "counter",
+        "{change}",
+        "Times that the interval was changed to hold the sampling budget.",
+    ),
     Metric("heapwatch.sampler.samples", "counter", "{sample}", "Samples taken."),
     Metric("heapwatch.sampler.live_samples", "gauge", "{sample}", "Sampled blocks that live."),
     Metric("heapwatch.sampler.memory", "gauge", "By", "Memory of the sampler's own tables."),

@@ -23,7 +23,19 @@ class AgentSettings:
     )
     token: str = setting("", "Bearer token sent to the collector.")
     sampling_interval: int = setting(
-        65536, "Mean bytes allocated between two samples.", unit="bytes", minimum=1, maximum=64 << 20
+        65536,
+        "Mean bytes allocated between two samples; the least, when sampling_budget widens it.",
+        unit="bytes",
+        minimum=1,
+        maximum=64 << 20,
+    )
+    sampling_budget: float = setting(
+        0.01,
+        "Share of one processor that samples may take; the interval is doubled, up to 64 MiB, while they take"
+        " more. 0 keeps the interval fixed.",
+        unit="ratio",
+        minimum=0,
+        maximum=1,
     )
     max_depth: int = setting(
         128,
@@ -50,6 +62,33 @@ class AgentSettings:
         unit="seconds",
         minimum=0.001,
         maximum=1,
+    )
+    gc_tuner: str = setting(
+        "observe",
+        "Garbage collector: off, observe (measure and say what would be done), or act (tune it).",
+        choices=("off", "observe", "act"),
+    )
+    gc_uncollected: int = setting(
+        16 << 20,
+        "Memory that garbage may take, by estimate, before it is collected even inside a request; never more"
+        " than 2% of RSS in each of the young and the old generations.",
+        unit="bytes",
+        minimum=1 << 20,
+        maximum=1 << 40,
+    )
+    gc_delay: float = setting(
+        60.0,
+        "Longest time between two full collections that the tuner plans for.",
+        unit="seconds",
+        minimum=1,
+        maximum=3600,
+    )
+    gc_warmup: float = setting(
+        30.0,
+        "Start of a process's life in which the tuner changes nothing; what lives at its end is frozen.",
+        unit="seconds",
+        minimum=0,
+        maximum=86400,
     )
     instrument: bool = setting(True, "Label samples by endpoint in Flask applications without a code change.")
     runtime_dir: str = setting(

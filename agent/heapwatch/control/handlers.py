@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import ctypes
-import gc
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from heapwatch_wire.evidence import to_json
 from heapwatch_wire.sites import site_id
 
+from heapwatch.control.garbage import collector
 from heapwatch.control.protocol import RequestError
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.process import ProcessReader
@@ -110,30 +110,6 @@ def snapshot(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     return {"pprof": base64.b64encode(agent.profiles.snapshot(time.time())).decode("ascii")}
 
 
-def collect(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The garbage collector: action "stats", "collect" (a full collection) or "freeze"."""
-    action = params.get("action", "stats")
-    before, started = ProcessReader().status().rss, time.perf_counter()
-    done: dict[str, Any] = {}
-    if action == "collect":
-        done = {"collected": gc.collect(), "seconds": time.perf_counter() - started}
-    elif action == "freeze":
-        gc.freeze()
-    elif action != "stats":
-        raise RequestError(f"unknown action {action!r:.40}", "known are stats, collect, freeze")
-    return {
-        **done,
-        "enabled": gc.isenabled(),
-        "thresholds": list(gc.get_threshold()),
-        "counts": list(gc.get_count()),
-        "frozen": gc.get_freeze_count(),
-        "uncollectable": len(gc.garbage),
-        "generations": gc.get_stats(),
-        "rss_before": before,
-        "rss": ProcessReader().status().rss,
-    }
-
-
 def trim(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """Give unused memory of the C library's allocator back to the kernel."""
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -164,7 +140,7 @@ HANDLERS: dict[str, Handler] = {
     "leaks": leaks,
     "holders": holders,
     "snapshot": snapshot,
-    "gc": collect,
+    "gc": collector,
     "trim": trim,
     "memory": memory,
 }

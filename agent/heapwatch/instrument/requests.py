@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from heapwatch_wire.metrics import DURATION_BUCKETS
 
+from heapwatch.instrument.inflight import InFlight
 from heapwatch.sampler import Sampler
 
 MAX_ROUTES = 1000
@@ -41,6 +42,7 @@ class Requests:
     """
 
     def __init__(self, sampler: Sampler) -> None:
+        self.in_flight = InFlight()
         self.reset(sampler)
 
     def reset(self, sampler: Sampler) -> None:
@@ -48,6 +50,7 @@ class Requests:
         self._sampler = sampler
         self._lock = threading.RLock()
         self._durations: dict[RequestKey, Durations] = {}
+        self.in_flight.clear()
 
     def begin(self, method: str) -> Request:
         """A request that starts on this thread."""
@@ -82,13 +85,15 @@ class Requests:
 class Request:
     """A request that runs. `matched` when the route is known; `end` once, later calls do nothing."""
 
-    __slots__ = ("_before", "_began", "_method", "_requests", "_route", "status")
+    __slots__ = ("_before", "_began", "_in_flight", "_method", "_number", "_requests", "_route", "status")
 
     def __init__(self, requests: Requests, method: str) -> None:
         self._requests: Requests | None = requests
         self._method = method
         self._route = ""
         self.status = 500
+        self._in_flight = requests.in_flight
+        self._number = self._in_flight.enter()
         self._before = requests.label(method)
         self._began = time.perf_counter()
 
@@ -104,3 +109,14 @@ class Request:
         if requests is not None:
             requests.restore(self._before)
             requests.record(self._method, self._route, self.status, time.perf_counter() - self._began)
+            self._in_flight.leave(self._number)
+
+    def sent(self) -> None:
+        """The server has sent the response: `end`, and a moment at which work delays no client."""
+        self.end()
+        self._in_flight.boundary()
+
+    def __del__(self) -> None:
+        # A server that forgets a response must not leave a request running for ever.
+        if self._requests is not None:
+            self._in_flight.leave(self._number)

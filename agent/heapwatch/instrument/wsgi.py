@@ -71,4 +71,4 @@ class _Body:
             if close is not None:
                 close()
         finally:
-            self._request.end()
+            self._request.sent()

@@ -1,16 +1,19 @@
-"""`heapwatch gc PID`: look at the garbage collector, or make it work."""
+"""`heapwatch gc PID`: look at the garbage collector, tune it, or make it work."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from heapwatch.cli.options import add_common, add_pid, client, print_json
 from heapwatch.cli.table import table
 from heapwatch.cli.units import count, duration, size
 
-HELP = "show the garbage collector's state; collect or freeze"
+HELP = "show the garbage collector's state and pauses; tune, collect or freeze"
+SHOWN_PAUSES = 10
+SHOWN_ACTIONS = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,13 +33,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         dest="action",
         help="move all objects to where no collection looks at them again",
     )
+    action.add_argument(
+        "--tune",
+        choices=("off", "observe", "act"),
+        help="the tuner of the running process: off; observe says what it would do; act sets thresholds,"
+        " freezes what is long-lived and collects between requests, until another --tune or the exit",
+    )
     parser.set_defaults(action="stats")
-    add_common(parser, "  heapwatch gc 4711\n  heapwatch gc 4711 --collect\n")
+    add_common(parser, "  heapwatch gc 4711\n  heapwatch gc 4711 --collect\n  heapwatch gc 4711 --tune act\n")
 
 
 def run(args: argparse.Namespace) -> int:
     asking = client(args)
-    answers = {pid: asking.call(pid, "gc", action=args.action) for pid in asking.family(args.pid)}
+    params = {"action": "tune", "mode": args.tune} if args.tune else {"action": args.action}
+    answers = {pid: asking.call(pid, "gc", **params) for pid in asking.family(args.pid)}
     if args.json:
         print_json(answers)
         return 0
@@ -47,6 +57,25 @@ def run(args: argparse.Namespace) -> int:
 
 def _text(pid: int, answer: Mapping[str, Any]) -> str:
     state = "on" if answer["enabled"] else "off"
+    lines = [
+        f"process {pid}: automatic collection is {state}, {count(answer['frozen'])} objects frozen,"
+        f" {count(answer['uncollectable'])} in gc.garbage, rss {size(answer['rss'])}",
+        _generations(answer),
+    ]
+    if "collected" in answer:
+        freed = answer["rss_before"] - answer["rss"]
+        lines.append(
+            f"collected {count(answer['collected'])} objects in {duration(answer['seconds'])};"
+            f" rss changed by {size(-freed)}"
+        )
+    lines += _quantiles(answer["pause_quantiles"])
+    lines += _pauses(answer["pauses"][:SHOWN_PAUSES])
+    if answer["tuner"] is not None:
+        lines += _tuner(answer["tuner"])
+    return "\n".join(lines)
+
+
+def _generations(answer: Mapping[str, Any]) -> str:
     rows = [
         (
             str(i),
@@ -61,15 +90,49 @@ def _text(pid: int, answer: Mapping[str, Any]) -> str:
         )
     ]
     header = (">generation", ">threshold", ">now", ">collections", ">collected", ">uncollectable")
-    lines = [
-        f"process {pid}: automatic collection is {state}, {count(answer['frozen'])} objects frozen,"
-        f" {count(answer['uncollectable'])} in gc.garbage, rss {size(answer['rss'])}",
-        table(header, rows),
-    ]
-    if "collected" in answer:
-        freed = answer["rss_before"] - answer["rss"]
-        lines.append(
-            f"collected {count(answer['collected'])} objects in {duration(answer['seconds'])};"
-            f" rss changed by {size(-freed)}"
+    return table(header, rows)
+
+
+def _quantiles(quantiles: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    for place, name in (("inside", "while requests ran"), ("outside", "while none ran")):
+        found = quantiles.get(place, {})
+        if found.get("count"):
+            yield (
+                f"last {count(found['count'])} pauses {name}: median {duration(found['p50'])},"
+                f" p99 {duration(found['p99'])}, longest {duration(found['max'])}"
+            )
+
+
+def _pauses(pauses: list[Mapping[str, Any]]) -> Iterator[str]:
+    if pauses:
+        now = time.time()
+        rows = [
+            (
+                duration(max(0.0, now - pause["time"])),
+                str(pause["generation"]),
+                duration(pause["seconds"]),
+                "a request" if pause["inside"] else "nobody",
+            )
+            for pause in pauses
+        ]
+        yield table((">ago", ">generation", ">pause", "stopped"), rows)
+
+
+def _tuner(tuner: Mapping[str, Any]) -> Iterator[str]:
+    acting = "acts" if tuner["acting"] else tuner["waits"] and f"waits: {tuner['waits']}"
+    yield f"tuner: {tuner['mode']}" + (f", {acting}" if acting else "")
+    if tuner["thresholds_planned"]:
+        thresholds = ", ".join(str(number) for number in tuner["thresholds_planned"])
+        yield f"  plan: thresholds {thresholds}; a full collection every {duration(tuner['full_interval'])}"
+    if tuner["rates"]:
+        rates = tuner["rates"]
+        yield (
+            f"  measured: {count(round(rates['allocated']))} objects/s,"
+            f" {rates['survival']:.1%} survive the young generation,"
+            f" a full collection takes {duration(rates['full_pause'])}"
         )
-    return "\n".join(lines)
+    for action in tuner["recent"][:SHOWN_ACTIONS]:
+        verb = "would do" if action["mode"] == "observe" else "did"
+        when = time.strftime("%H:%M:%S", time.localtime(action["time"]))
+        change = f"{action['before']} -> {action['after']}"
+        yield f"  {when} {verb} {action['kind']} ({action['reason']}): {change}"

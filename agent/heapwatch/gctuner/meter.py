@@ -1,0 +1,105 @@
+"""Rates and figures of the collector between two readings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from heapwatch.gcstats import GcStats, Generation
+from heapwatch.gctuner.model import Rates
+from heapwatch.instrument.inflight import InFlight
+from heapwatch.sampler import Sampler
+
+USUAL_BYTES = 128.0
+"""Taken for the size of an object where no sampler says it."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What collections cost in a stretch of time. `seen` seconds of pauses inside requests per request (0
+    without requests); `share` of the time; `rss` bytes at its end, `grown` bytes in it."""
+
+    seconds: float
+    requests: int
+    seen: float
+    share: float
+    rss: int
+    grown: int
+
+
+class Meter:
+    """Remembers totals at the last `turn` and compares."""
+
+    def __init__(
+        self,
+        stats: GcStats,
+        in_flight: InFlight,
+        sampler: Sampler,
+        rss: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stats, self._in_flight, self._sampler, self._rss, self._clock = (
+            stats,
+            in_flight,
+            sampler,
+            rss,
+            clock,
+        )
+        self._began = clock()
+        self._start()
+
+    def age(self) -> float:
+        """Seconds since the last turn."""
+        return self._clock() - self._since
+
+    def live_bytes(self) -> float:
+        """The sampler's estimate of live bytes; 0 without one."""
+        return self._sampler.stats().get("live_bytes", 0)
+
+    def turn(self) -> tuple[Rates, Figures]:
+        """What was since the last turn; a new stretch begins."""
+        seconds = max(1e-9, self.age())
+        now = list(self._stats.generations())
+        requests = self._in_flight.begun - self._requests
+        inside = self._stats.inside().sum - self._inside
+        total = sum(g.pause_sum for g in now) - sum(g.pause_sum for g in self._generations)
+        rss = self._rss()
+        figures = Figures(
+            seconds=seconds,
+            requests=requests,
+            seen=inside / requests if requests else 0.0,
+            share=total / seconds,
+            rss=rss,
+            grown=rss - self._rss_before,
+        )
+        rates = self._rates(now, seconds, rss)
+        self._start(now, rss)
+        return rates, figures
+
+    def _rates(self, now: list[Generation], seconds: float, rss: int) -> Rates:
+        before = self._generations
+        # Young collections are many or none in a stretch; where none, all of them so far say it.
+        base = before[0] if now[0].examined > before[0].examined else None
+        examined = now[0].examined - (base.examined if base else 0)
+        collected = now[0].collected - (base.collected if base else 0)
+        pause = now[0].pause_sum - (base.pause_sum if base else 0.0)
+        sampled = self._sampler.stats()
+        blocks = sampled.get("live_objects", 0)
+        age = max(seconds, self._clock() - self._began)
+        return Rates(
+            allocated=sum(n.examined - b.examined for n, b in zip(now, before, strict=True)) / seconds,
+            young_cost=pause / examined if examined else 0.0,
+            survival=min(1.0, max(0.0, 1 - collected / examined)) if examined else 1.0,
+            old_garbage=now[2].collected / age,
+            full_pause=self._stats.last_full,
+            object_bytes=max(64.0, sampled.get("live_bytes", 0) / blocks) if blocks else USUAL_BYTES,
+            rss=rss,
+        )
+
+    def _start(self, now: list[Generation] | None = None, rss: int | None = None) -> None:
+        self._since = self._clock()
+        self._generations = now or list(self._stats.generations())
+        self._requests = self._in_flight.begun
+        self._inside = self._stats.inside().sum
+        self._rss_before = self._rss() if rss is None else rss

@@ -1,0 +1,41 @@
+"""Whether memory is about to run out, by the container's limit or by the kernel's word on stalls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from heapwatch.cgroup import ContainerMemory
+
+NEAR_LIMIT = 0.9
+"""Part of the limit that the working set may take."""
+STALLED = 10.0
+"""Percent of the last ten seconds in which some task waited for memory."""
+
+
+class Pressure:
+    """Asks `memory` (the container's memory) and reads `stalls` (a file like /proc/pressure/memory)."""
+
+    def __init__(
+        self,
+        memory: Callable[[], ContainerMemory | None],
+        stalls: Path = Path("/proc/pressure/memory"),
+    ) -> None:
+        self._memory = memory
+        self._stalls = stalls
+
+    def __call__(self) -> str:
+        """What presses, in words; "" when nothing does."""
+        memory = self._memory()
+        if memory is not None and memory.limit and memory.working_set > NEAR_LIMIT * memory.limit:
+            share = memory.working_set / memory.limit
+            return f"the working set is {share:.0%} of the container's limit"
+        stalled = self._stalled()
+        return f"tasks waited for memory {stalled:.0f}% of the time" if stalled > STALLED else ""
+
+    def _stalled(self) -> float:
+        try:
+            line = self._stalls.read_text().partition("\n")[0]
+            return float(dict(word.split("=") for word in line.split()[1:])["avg10"])
+        except (OSError, ValueError, KeyError):  # a kernel without PSI
+            return 0.0
