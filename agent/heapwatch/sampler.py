@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol, TypeAlias, cast
 
 from heapwatch_wire.sites import Frame, Stack
 
+from heapwatch.samplecost import measure_sample
+
 NO_LABEL = 0
 MAX_FRAMES = 100_000
 OTHER_ENDPOINTS = "(other)"
@@ -51,7 +53,7 @@ class Native(Protocol):
     def set_label(self, label: int) -> int: ...
     def export(self, since: int = 0) -> list[NativeRow]: ...
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]: ...
-    def objects(self, stack: int, limit: int) -> list[object]: ...
+    def objects(self, stack: int, limit: int, budget: float = ...) -> list[object]: ...
     def referrers(
         self, heap: list[object], begin: int, end: int, targets: list[object]
     ) -> tuple[list[tuple[object, int, int]], int]: ...
@@ -96,6 +98,7 @@ class Sampler(Protocol):
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def set_interval(self, interval: int) -> None: ...
+    def sample_cost(self) -> float: ...
     def set_label(self, label: int) -> int: ...
     def export(self, live: bool = False) -> list[Row]: ...
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]: ...
@@ -130,6 +133,7 @@ class NativeSampler:
         self._max_depth = max_depth
         self._own_label = labels.intern(OWN_WORK)
         self._own_bytes = 0.0
+        self._interval_changes = 0
         self._frames = _Frames()
         self._stacks: dict[int, Stack] = {}
 
@@ -144,6 +148,14 @@ class NativeSampler:
     def set_interval(self, interval: int) -> None:
         """Change the mean bytes between two samples; estimates stay unbiased."""
         self._native.set_interval(interval)
+        self._interval_changes += 1
+
+    def sample_cost(self) -> float:
+        """Seconds of processor time that one sample costs; takes milliseconds. 0.0 while nothing is sampled."""
+        native = self._native
+        return measure_sample(
+            native.set_interval, lambda: int(native.stats()["samples"]), int(native.stats()["interval"])
+        )
 
     def export(self, live: bool = False) -> list[Row]:
         """Totals of each (stack, label, thread) seen so far; with `live`, of those with live memory only."""
@@ -175,8 +187,10 @@ class NativeSampler:
         return self._native.objects(stack_id, limit)
 
     def stats(self) -> Mapping[str, int | float]:
-        """The sampler about itself; keys as in `_sampler.pyi`, and "agent_bytes" as of the last export."""
-        return {**self._native.stats(), "agent_bytes": self._own_bytes}
+        """The sampler about itself; keys as in `_sampler.pyi`, "agent_bytes" as of the last export, and
+        "interval_changes"."""
+        own = {"agent_bytes": self._own_bytes, "interval_changes": self._interval_changes}
+        return {**self._native.stats(), **own}
 
 
 class NullSampler:
@@ -194,6 +208,10 @@ class NullSampler:
 
     def set_interval(self, interval: int) -> None:
         """Nothing to set."""
+
+    def sample_cost(self) -> float:
+        """Nothing is sampled."""
+        return 0.0
 
     def set_label(self, label: int) -> int:
         """Labels nothing; returns "no label"."""
@@ -214,6 +232,12 @@ class NullSampler:
     def stats(self) -> Mapping[str, int | float]:
         """Nothing known."""
         return {}
+
+
+def objects_within(stack_id: int, limit: int, budget: float) -> list[object]:
+    """As `Sampler.objects`, in at most `budget` seconds of CPU. ImportError without the extension."""
+    native = cast(Native, importlib.import_module("heapwatch._sampler"))
+    return native.objects(stack_id, limit, budget)
 
 
 def referrers(

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from heapwatch.leaktest.measure import FIRST
-from heapwatch.sampler import Sampler
+from heapwatch.sampler import Sampler, objects_within
 
 _WORD = ctypes.sizeof(ctypes.c_void_p)
 _GC_HEAD = 2 * _WORD
@@ -24,6 +24,9 @@ _HEADS = (0, _GC_HEAD, _GC_HEAD + 2 * _WORD)
 """Bytes before an object: none, the collector's, the collector's and those of managed attributes."""
 _LARGEST_COUNT = 1 << 32
 LOOKED_AT = 4096
+OWNERS = 8
+BUDGET = 1.0
+"""Seconds of CPU that a look through the heap for owners may take: nobody waits for this process."""
 
 
 class Survivors:
@@ -41,9 +44,13 @@ class Survivors:
             addresses = self._addresses(stack_id)
             found = [obj for address, size in addresses for obj in self._object(address, size)]
         if len(found) * 2 < len(addresses):
-            found += self._sampler.objects(stack_id, limit)
+            found += objects_within(stack_id, limit, BUDGET)
         stride = max(1, len(found) // limit)
         return found[::stride][:limit]
+
+    def owners(self, stack_id: int) -> list[object]:
+        """Objects of the stack, or that own a block of it as storage, old or new."""
+        return objects_within(stack_id, OWNERS, BUDGET)
 
     def share(self, stack_ids: Sequence[int]) -> float:
         """The fraction of surviving blocks that are objects, or storage of one."""
@@ -53,7 +60,7 @@ class Survivors:
                 addresses = self._addresses(stack_id)
                 own = sum(bool(list(self._object(address, size))) for address, size in addresses)
             blocks += len(addresses)
-            objects += len(addresses) if own < len(addresses) and self._sampler.objects(stack_id, 1) else own
+            objects += len(addresses) if own < len(addresses) and objects_within(stack_id, 1, BUDGET) else own
         return objects / blocks if blocks else 0.0
 
     def _addresses(self, stack_id: int) -> list[tuple[int, int]]:

@@ -1,34 +1,117 @@
-"""What a leaking site's objects are, what holds them, and which extension module made them."""
+"""What a leaking site's objects are, what holds them, who stores them, and which extension module made them.
+
+The site named first is the one that users would call the culprit: where a container takes the objects in;
+for garbage the lines whose objects are in the cycles, not merely reached from them; for what C code holds the
+lines of an installed package, if there are any, before the user's own that call it. Among equals, and after
+them, the fastest growth comes first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from heapwatch_wire.evidence import Call, Holder
-from heapwatch_wire.sites import Stack
+from heapwatch_wire.sites import Stack, is_installed, responsible
 
-from heapwatch.leaks.holders import HolderSearch, Wanted
+from heapwatch.leaks.holders import HolderSearch, Outcome, Wanted
 from heapwatch.leaks.roots import is_own_file
 from heapwatch.leaktest.blocks import Survivors
+from heapwatch.leaktest.extensions import called_at, module_of_type
+from heapwatch.leaktest.keepers import keeper
 from heapwatch.leaktest.report import LeakSite
 from heapwatch.leaktest.sites import Site
 
 MAX_SITES = 12
 MAX_STACKS = 4
 SLICE = 1.0
+SAMPLES = 16
+CYCLE_VISITED = 2000
+_OUT_OF_SIGHT = ("C", "unknown")
 
 
-def describe(sites: Sequence[Site], survivors: Survivors) -> list[LeakSite]:
-    """The leaking `sites` with types and holders, of the first MAX_SITES of them."""
-    wanted = [
-        Wanted([t.stack_id for t in s.tracks[:MAX_STACKS]], s.tracks[0].thread) for s in sites[:MAX_SITES]
-    ]
+@dataclass(frozen=True)
+class Finding:
+    """A leaking site with some of its objects and what was found of them."""
+
+    site: Site
+    objects: list[object]
+    outcome: Outcome
+
+
+def find(sites: Sequence[Site], survivors: Survivors) -> list[Finding]:
+    """What is known of the objects of the fastest MAX_SITES `sites`, of the others nothing."""
+    examined = sites[:MAX_SITES]
+    stacks = [[track.stack_id for track in site.tracks[:MAX_STACKS]] for site in examined]
+    objects = [[o for s in ids for o in survivors.objects(s, SAMPLES)] for ids in stacks]
+    wanted = [Wanted(ids, site.tracks[0].thread) for ids, site in zip(stacks, examined, strict=True)]
     search = HolderSearch(survivors, wanted, SLICE)
     while not search.advance():
         pass
-    found = [(o.type, tuple(map(_text, o.holders))) for o in search.outcomes()]
-    found += [("", ())] * (len(sites) - len(found))
-    return [_leak_site(site, kind, holders) for site, (kind, holders) in zip(sites, found, strict=True)]
+    outcomes = search.outcomes()
+    found = [Finding(*row) for row in zip(examined, objects, outcomes, strict=True)]
+    return found + [Finding(site, [], Outcome()) for site in sites[MAX_SITES:]]
+
+
+def ranked(findings: Sequence[Finding], all_sites: Sequence[Site], survivors: Survivors) -> list[Finding]:
+    """`findings`, the culprit first; the line that stores is added when it isn't one of them."""
+    objects = [obj for finding in findings for obj in finding.objects]
+    storing = keeper((t for site in all_sites for t in site.tracks), objects, survivors)
+    if storing is not None:
+        frame = responsible(storing.frames)
+        known = [f for f in findings if f.site.frame == frame]
+        site = next(site for site in all_sites if site.frame == frame)
+        first = known[0] if known else Finding(site, [], Outcome())
+        return [first, *(f for f in findings if f is not first)]
+    return sorted(findings, key=_rank)
+
+
+def _rank(finding: Finding) -> tuple[bool, bool, float]:
+    """Cycles first, then what installed packages make, then the fastest."""
+    roots = {holder.root for holder in finding.outcome.holders}
+    hidden = bool(roots) and roots <= set(_OUT_OF_SIGHT)
+    closes = hidden and any(map(_in_cycle, finding.objects))
+    installed = hidden and is_installed(finding.site.frame)
+    return (not closes, not installed, -finding.site.judgement.bytes_per_step)
+
+
+def describe(findings: Sequence[Finding], run: Callable[[], None]) -> list[LeakSite]:
+    """The findings for the report; `run` runs a few more steps, to see which extension modules they call."""
+    modules = called_at((finding.site.frame for finding in findings), run)
+    described = []
+    for finding in findings:
+        frame, judgement = finding.site.frame, finding.site.judgement
+        kind = finding.outcome.type
+        described.append(
+            LeakSite(
+                file=frame.file,
+                function=frame.function,
+                line=frame.line,
+                type=kind,
+                module=modules.get((frame.file, frame.line)) or module_of_type(kind),
+                bytes_per_step=round(judgement.bytes_per_step, 1),
+                count_per_step=round(judgement.objects_per_step, 3),
+                holders=tuple(map(_text, finding.outcome.holders)),
+                stack=tuple(Call.of(f) for f in _users(finding.site.tracks[0].frames)),
+            )
+        )
+    return described
+
+
+def _in_cycle(obj: object) -> bool:
+    """Whether `obj` refers to itself through others."""
+    level, seen = [obj], {id(obj)}
+    while level and len(seen) < CYCLE_VISITED:
+        following = []
+        for inner in gc.get_referents(*level):
+            if inner is obj:
+                return True
+            if id(inner) not in seen and gc.is_tracked(inner) and not isinstance(inner, type):
+                seen.add(id(inner))
+                following.append(inner)
+        level = following
+    return False
 
 
 def _users(stack: Stack) -> Stack:
@@ -39,17 +122,3 @@ def _users(stack: Stack) -> Stack:
 
 def _text(holder: Holder) -> str:
     return f"{holder.path} ({holder.root}, {holder.share:.0%} of the objects)"
-
-
-def _leak_site(site: Site, kind: str, holders: tuple[str, ...]) -> LeakSite:
-    return LeakSite(
-        file=site.frame.file,
-        function=site.frame.function,
-        line=site.frame.line,
-        type=kind,
-        module="",
-        bytes_per_step=round(site.judgement.bytes_per_step, 1),
-        count_per_step=round(site.judgement.objects_per_step, 3),
-        holders=holders,
-        stack=tuple(Call.of(frame) for frame in _users(site.tracks[0].frames)),
-    )

@@ -20,9 +20,12 @@ from heapwatch.allocators import Malloc
 from heapwatch.leaks.roots import is_own_file
 from heapwatch.sampler import Row, Sampler
 
-BEFORE, OWN = 1, 2
-"""Labels: of what was allocated before the first segment, and of our own work."""
+BEFORE = 2
+"""Label of what was allocated before the first segment."""
 FIRST = 3
+"""Label of the first segment."""
+HARDLY = 1 << 30
+"""An interval at which next to nothing is sampled: while we do our own work."""
 SMALL = 512
 """Bytes up to which a block is pymalloc's."""
 
@@ -49,10 +52,11 @@ class Recorder:
     """Takes looks. `tracks` by stack id; `native` has, for each look, the bytes that the C library's malloc
     has given out to others than Python's allocators."""
 
-    def __init__(self, sampler: Sampler) -> None:
+    def __init__(self, sampler: Sampler, interval: int) -> None:
         self.tracks: dict[int, Track] = {}
         self.native: list[float] = []
         self._sampler = sampler
+        self._interval = interval
         self._malloc = Malloc()
 
     @property
@@ -62,17 +66,18 @@ class Recorder:
 
     def segment(self) -> None:
         """What this thread allocates from now on is born in the segment after the last look."""
-        self._sampler.set_label(FIRST + self.segments)
+        self._sampler.set_label(FIRST + self.segments if self.native else BEFORE)
+        self._sampler.set_interval(self._interval)
 
     def look(self) -> None:
         """Record what is alive now."""
-        self._sampler.set_label(OWN)
+        self._sampler.set_interval(HARDLY)
         _settle()
         rows = self._sampler.export(live=True)
         self.native.append(self._native(rows))
         by_stack: dict[int, list[Row]] = defaultdict(list)
         for row in rows:
-            if row.label != OWN and not (row.frames and is_own_file(row.frames[0].file)):
+            if not row.frames or not is_own_file(row.frames[0].file):
                 by_stack[row.stack_id].append(row)
         for stack_id, track in self.tracks.items():
             self._note(track, by_stack.pop(stack_id, []))
@@ -102,11 +107,10 @@ class Recorder:
         memory = self._malloc.memory()
         if memory is None:
             return 0.0
-        stats = self._sampler.stats()
-        interval, python = float(stats["interval"]), float(stats["padding_bytes"])
+        python = float(self._sampler.stats()["padding_bytes"])
         for row in rows:
             size = row.inuse_bytes / row.inuse_objects
-            python += row.inuse_bytes * (1.0 if size > SMALL else -math.expm1(-size / interval))
+            python += row.inuse_bytes * (1.0 if size > SMALL else -math.expm1(-size / self._interval))
         return memory.used - python
 
 

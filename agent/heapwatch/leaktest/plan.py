@@ -10,8 +10,8 @@ MAX_EXTENSION = 3
 FLOOR = 8.0
 """Bytes a step: growth below is what any program does, such as a longer number in a cached string."""
 DEPTH = 64
-FINEST, COARSEST = 32, 2048
-SAMPLES_OF_A_PART = 100
+FINEST, COARSEST = 16, 1024
+SAMPLES_OF_A_PART = 300
 PART = 0.15
 SMALLEST_LEAK = 60
 

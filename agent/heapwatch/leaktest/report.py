@@ -36,7 +36,7 @@ class Report:
     interval: tuple[float, float]
     sites: tuple[LeakSite, ...]
     steps: int
-    seconds: float
+    seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
 

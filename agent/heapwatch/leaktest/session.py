@@ -6,12 +6,13 @@ import gc
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from heapwatch_wire.evidence import Call
 from heapwatch_wire.sites import Frame
 
 from heapwatch.leaktest.blocks import Survivors
-from heapwatch.leaktest.culprits import describe
+from heapwatch.leaktest.culprits import describe, find, ranked
 from heapwatch.leaktest.measure import Recorder
 from heapwatch.leaktest.plan import DEPTH, Plan
 from heapwatch.leaktest.program import Broken, Program
@@ -25,6 +26,8 @@ ANEW = 5
 """Segments after which an undecided run is judged anew."""
 GONE = 0.5
 """Of the growth: what a collection at the end takes away when it was cycles."""
+PROBED = 3
+"""Steps run once more to see what they call."""
 OBJECTS = 0.2
 """Of the growth: what is objects, when they are to blame rather than native memory."""
 
@@ -46,22 +49,21 @@ class Session:
         if sampler.reason:
             raise Broken(f"memory can't be sampled in this Python: {sampler.reason}")
         program.setup()
-        sampler.set_interval(self._plan.interval)
-        recorder = Recorder(sampler)
+        recorder = Recorder(sampler, self._plan.interval)
         sites, native = self._decide(program, recorder)
-        leaking = [site for site in sites if site.leaks]
-        steps = self._plan.segment * recorder.segments
-        seconds = time.perf_counter() - started
-        if leaking:
-            return self._python_leak(leaking, recorder, sampler, steps, seconds)
-        if native.answer == "leak":
-            return self._native_leak(program, native, steps, seconds)
-        return Report(False, "none", 0.0, (0.0, 0.0), (), steps, round(seconds, 2))
+        if any(site.leaks for site in sites):
+            report = self._python_leak(program, sites, recorder, sampler)
+        elif native.answer == "leak":
+            report = self._native_leak(program, native, recorder)
+        else:
+            report = Report(False, "none", 0.0, (0.0, 0.0), (), self._plan.segment * recorder.segments)
+        return replace(report, seconds=round(time.perf_counter() - started, 2))
 
     def _decide(self, program: Program, recorder: Recorder) -> tuple[list[Site], Judgement]:
         """Run until all sites are decided, one leaks, or the limit is reached."""
         plan = self._plan
         self._progress(0, plan.warmup + plan.steps)
+        recorder.segment()
         program.run(0, plan.warmup)
         recorder.look()
         end = plan.segments
@@ -79,41 +81,50 @@ class Session:
             end = min(plan.limit, end + ANEW)
 
     def _python_leak(
-        self, leaking: Sequence[Site], recorder: Recorder, sampler: Sampler, steps: int, seconds: float
+        self, program: Program, sites: Sequence[Site], recorder: Recorder, sampler: Sampler
     ) -> Report:
+        plan, steps = self._plan, self._plan.segment * recorder.segments
+        growing = [
+            s for s in sites if s.judgement.answer != "no leak" and s.judgement.bytes_per_step >= plan.floor
+        ]
         survivors = Survivors(sampler, recorder.segments - 1)
-        rate = sum(site.judgement.bytes_per_step for site in leaking)
-        error = math.hypot(*(site.judgement.error for site in leaking))
-        owned = sum(
-            site.judgement.bytes_per_step * survivors.share([t.stack_id for t in site.tracks])
-            for site in leaking
-        )
-        described = describe(leaking, survivors)
-        kind: Kind = "python" if owned >= OBJECTS * rate else "native"
-        if not gc.isenabled() and _collected(leaking, sampler) > GONE:
+        rate = sum(site.judgement.bytes_per_step for site in growing)
+        error = math.hypot(*(site.judgement.error for site in growing))
+        kind = self._kind(growing, survivors)
+        findings = ranked(find(growing, survivors), sites, survivors)
+        if kind == "python" and not gc.isenabled() and _collected(growing, sampler) > GONE:
             kind = "cycle"
-        interval = (round(rate - 2 * error, 1), round(rate + 2 * error, 1))
-        return Report(True, kind, round(rate, 1), interval, tuple(described), steps, round(seconds, 2))
+        described = describe(findings, lambda: program.run(plan.warmup + steps, PROBED))
+        return Report(True, kind, round(rate, 1), _interval(rate, error), tuple(described), steps)
 
-    def _native_leak(self, program: Program, native: Judgement, steps: int, seconds: float) -> Report:
-        rate, error = native.bytes_per_step, native.error
+    @staticmethod
+    def _kind(growing: Sequence[Site], survivors: Survivors) -> Kind:
+        """Whether enough of what grows is objects."""
+        rates = [site.judgement.bytes_per_step for site in growing]
+        shares = [survivors.share([track.stack_id for track in site.tracks]) for site in growing]
+        owned = sum(rate * share for rate, share in zip(rates, shares, strict=True))
+        return "python" if owned >= OBJECTS * sum(rates) else "native"
+
+    def _native_leak(self, program: Program, native: Judgement, recorder: Recorder) -> Report:
+        code = program.code
+        frame = Frame(code.co_qualname, code.co_filename, code.co_firstlineno)
+        rate = native.bytes_per_step
         site = LeakSite(
-            file=program.code.co_filename,
-            function=program.code.co_qualname,
-            line=program.code.co_firstlineno,
-            type="",
-            module="",
-            bytes_per_step=round(rate, 1),
-            count_per_step=0.0,
-            holders=(),
-            stack=(
-                Call.of(
-                    Frame(program.code.co_qualname, program.code.co_filename, program.code.co_firstlineno)
-                ),
-            ),
+            frame.file, frame.function, frame.line, "", "", round(rate, 1), 0.0, (), (Call.of(frame),)
         )
-        interval = (round(rate - 2 * error, 1), round(rate + 2 * error, 1))
-        return Report(True, "native", round(rate, 1), interval, (site,), steps, round(seconds, 2))
+        return Report(
+            True,
+            "native",
+            round(rate, 1),
+            _interval(rate, native.error),
+            (site,),
+            self._plan.segment * recorder.segments,
+        )
+
+
+def _interval(rate: float, error: float) -> tuple[float, float]:
+    """The 95% interval."""
+    return round(rate - 2 * error, 1), round(rate + 2 * error, 1)
 
 
 def _collected(leaking: Sequence[Site], sampler: Sampler) -> float:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heapwatch_wire.sites import Frame, responsible
 
 from heapwatch.leaktest.measure import Recorder, Track
 from heapwatch.leaktest.plan import Plan
-from heapwatch.leaktest.verdict import Judgement, Series, judge
+from heapwatch.leaktest.verdict import Judgement, Run, Series, judge
 
 NATIVE_FLOOR = 24.0
 """Bytes a step below which growth of malloc's memory is no leak: it is a level, not told by births."""
@@ -35,7 +35,8 @@ def judge_sites(recorder: Recorder, plan: Plan) -> list[Site]:
     by_frame: dict[Frame, list[Track]] = defaultdict(list)
     for track in recorder.tracks.values():
         by_frame[responsible(track.frames)].append(track)
-    sites = [_site(frame, tracks, plan) for frame, tracks in by_frame.items()]
+    run = _run(recorder, plan)
+    sites = [_site(frame, tracks, run) for frame, tracks in by_frame.items()]
     return sorted(sites, key=lambda s: -s.judgement.bytes_per_step)
 
 
@@ -43,10 +44,16 @@ def judge_native(recorder: Recorder, plan: Plan) -> Judgement:
     """The answer for memory that C code took from malloc."""
     nothing = [0.0] * len(recorder.native)
     series = Series(recorder.native, nothing, sample=float(plan.interval))
-    return judge(series, plan.segment, plan.interval, max(plan.floor, NATIVE_FLOOR))
+    run = _run(recorder, plan)
+    return judge(series, replace(run, floor=max(run.floor, NATIVE_FLOOR)))
 
 
-def _site(frame: Frame, tracks: Sequence[Track], plan: Plan) -> Site:
+def _run(recorder: Recorder, plan: Plan) -> Run:
+    last = recorder.segments >= plan.limit
+    return Run(plan.warmup, plan.segment, plan.interval, plan.floor, last)
+
+
+def _site(frame: Frame, tracks: Sequence[Track], run: Run) -> Site:
     levels = _sums(track.bytes for track in tracks)
     objects = _sums(track.objects for track in tracks)
     born: dict[int, float] = defaultdict(float)
@@ -56,7 +63,7 @@ def _site(frame: Frame, tracks: Sequence[Track], plan: Plan) -> Site:
     known = sum(track.unlabelled for track in tracks) <= MAX_UNLABELLED * levels[-1]
     series = Series(levels, objects, born if known else None)
     ordered = sorted(tracks, key=lambda track: track.bytes[0] - track.bytes[-1])
-    return Site(frame, tuple(ordered), judge(series, plan.segment, plan.interval, plan.floor))
+    return Site(frame, tuple(ordered), judge(series, run))
 
 
 def _sums(columns: Iterable[Sequence[float]]) -> list[float]:

@@ -8,6 +8,10 @@ The last part of the run (the window) is cut into PARTS. Growth is a leak when b
 - what was born in each part survives alike. That leaves out what is replaced or expires with age while the
   level happens to rise.
 
+A buffer that doubles each time it is full rises seldom: it is judged, when the run can't be made longer, by
+its steps, each about twice as large and twice as far from the last as the one before. By twice the time of
+the last one the next is due.
+
 Where samples are too few to tell, growth has just begun, or parts differ too little to rule it out, the
 answer is "unsure": the run goes on. A container that grows without its items being sampled (a buffer, a list
 of small numbers) grows in bytes, not in objects, and is born anew each time it is enlarged, so only its level
@@ -30,6 +34,11 @@ KEPT = 0.75
 """Of the growth of the first part: what the last one of a leak has. A logarithm has less over any window."""
 SURE = 4.0
 """Standard errors of the sampling that growth has to stand above the floor."""
+DOUBLINGS = 3
+"""Steps that a buffer which doubles has to show."""
+ABOUT_TWICE = (1.4, 2.9)
+OVERDUE = 2.2
+"""Times the time of the last step: by then a further one should have come."""
 RULED_OUT = 3.0
 """Standard errors below which a part is too weak for a leak."""
 
@@ -61,28 +70,47 @@ class Series:
     sample: float = 0.0
 
 
-def judge(series: Series, segment: int, interval: float, floor: float) -> Judgement:
-    """The answer for `series` of looks `segment` steps apart, sampled every `interval` bytes.
-
-    Growth below `floor` bytes a step is none.
+@dataclass(frozen=True)
+class Run:
+    """How a series came about: `before` steps until the first look, then `segment` steps from look to look;
+    sampled every `interval` bytes; `last` says that the run can't be made longer. Growth below `floor` bytes
+    a step is none.
     """
+
+    before: int
+    segment: int
+    interval: float
+    floor: float
+    last: bool
+
+
+def judge(series: Series, run: Run) -> Judgement:
+    """The answer for `series`."""
+    segment, floor = run.segment, run.floor
     window = _window(len(series.bytes))
     if len(window) < PARTS * 2:
         return Judgement("unsure", why="too few looks")
     steps = segment * len(window) * (PARTS - 1) / PARTS
     grown, counted = _rises(series.bytes, window), _rises(series.objects, window)
     rate, objects = sum(grown) / steps, sum(counted) / steps
-    size = _sample_size(series, interval)
+    size = _sample_size(series, run.interval)
     error = math.sqrt(sum(map(abs, grown)) * size) / steps
+    if _doubles(series.bytes, run):
+        overall = (series.bytes[-1] - series.bytes[0]) / (segment * (len(series.bytes) - 1))
+        answer: Answer = "leak" if run.last else "unsure"
+        return Judgement(answer, overall, overall / 2, objects, "it doubles when it is full")
     if rate + error < floor:
         return Judgement("no leak", rate, error, objects, "it does not grow")
-    by_objects = rate * steps < 2 * sum(counted) * _mean_size(series)
-    answers: list[Answer] = [_level(counted, size * objects / rate) if by_objects else _level(grown, size)]
-    if by_objects and series.born is not None:
-        answers.append(_survivors(_by_part(series.born, window), size * objects / rate))
+    if rate * steps < 2 * sum(counted) * _mean_size(series):
+        sample = size * objects / rate
+        answer = _level(counted, sample)
+        if series.born is not None:
+            answer = _combined(answer, _survivors(_by_part(series.born, window), sample))
+    else:
+        answer = _level(grown, size)
     if rate - SURE * error < floor:
-        answers.append("unsure")
-    return Judgement(_combined(answers), rate, error, objects, _why(grown))
+        answer = _combined(answer, "unsure")
+    return Judgement(answer, rate, error, objects, _why(grown))
 
 
 def _why(rises: Sequence[float]) -> str:
@@ -135,6 +163,24 @@ def _level(rises: Sequence[float], sample: float) -> Answer:
     return "no leak" if (too_weak or slowed) and not begun else "unsure"
 
 
+def _doubles(values: Sequence[float], run: Run) -> bool:
+    """Whether the level rises as a buffer does that doubles when it is full: in few steps, hardly between."""
+    rises = [b - a for a, b in itertools.pairwise(values)]
+    total = values[-1] - values[0]
+    if total < run.floor * run.segment * len(rises):
+        return False
+    steps = [(look, rise) for look, rise in enumerate(rises, 1) if rise > total / 2 ** (DOUBLINGS + 1)]
+    between = sum(map(abs, rises)) - sum(rise for _, rise in steps)
+    last = steps[-DOUBLINGS:] if run.last else steps[1 - DOUBLINGS :]
+    if len(last) < (DOUBLINGS if run.last else DOUBLINGS - 1) or between > 0.1 * total:
+        return False
+    gaps = [b - a for (a, _), (b, _) in itertools.pairwise(last)]
+    ratios = [b[1] / a[1] for a, b in itertools.pairwise(last)] + [b / a for a, b in itertools.pairwise(gaps)]
+    low, high = ABOUT_TWICE
+    now, then = (run.before + run.segment * look for look in (len(rises), last[-1][0]))
+    return all(low <= ratio <= high for ratio in ratios) and now <= OVERDUE * then
+
+
 def _survivors(parts: Sequence[float], sample: float) -> Answer:
     """Whether all births survive alike."""
     mean = sum(parts) / len(parts)
@@ -144,7 +190,7 @@ def _survivors(parts: Sequence[float], sample: float) -> Answer:
     return "no leak" if parts[0] < LEAST * mean - RULED_OUT * noise else "unsure"
 
 
-def _combined(answers: Sequence[Answer]) -> Answer:
-    if "no leak" in answers:
+def _combined(one: Answer, other: Answer) -> Answer:
+    if "no leak" in (one, other):
         return "no leak"
-    return "unsure" if "unsure" in answers else "leak"
+    return "unsure" if "unsure" in (one, other) else "leak"
