@@ -255,7 +255,7 @@ class Pymalloc:
         put = ctypes.pythonapi.PyMem_SetAllocator
         # Objects are allocated under the GIL. These calls follow each other in C, without a bytecode between
         # them at which another thread could take it, so nobody misses the hooks.
-        calls = (
+        calls: tuple[Callable[[], object], ...] = (
             partial(put, _OBJECTS, ctypes.byref(self._own)),
             call,
             partial(put, _OBJECTS, ctypes.byref(present)),

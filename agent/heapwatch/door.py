@@ -95,7 +95,7 @@ def phase(name: str) -> Phase:
 
     The report (see PhaseReport) has RSS, its growth and its exact peak in between; it goes to the log
     ("heapwatch", INFO) and to the metrics. Phases nest, by name "import/parse", and may overlap; what else
-    the process does meanwhile counts, too. Costs some 80 µs, and works without an agent.
+    the process does meanwhile counts, too. Costs some 55 µs, and works without an agent.
     """
     return Phase(_host.resident.phases, name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _KIB = 1024
 
@@ -23,6 +24,18 @@ class ProcessStatus:
     descriptors: int
 
 
+class Resident(NamedTuple):
+    """Resident bytes now, the kernel's high-water mark, and the highest mark whatever was reset."""
+
+    rss: int
+    peak: int
+    highest: int
+
+
+_marks_before_reset: dict[tuple[Path, int], int] = {}
+"""The highest mark of a process when this process reset it, as the kernel forgets it then."""
+
+
 class ProcessReader:
     """Reads one process below `proc` (a folder like /proc, so that tests bring their own)."""
 
@@ -37,7 +50,7 @@ class ProcessReader:
         stat = self._stat()
         return ProcessStatus(
             rss=sizes.get(b"VmRSS", 0),
-            peak=sizes.get(b"VmHWM", 0),
+            peak=self._highest(sizes.get(b"VmHWM", 0)),
             virtual=sizes.get(b"VmSize", 0),
             swap=sizes.get(b"VmSwap", 0),
             threads=int(stat[17]),
@@ -45,6 +58,28 @@ class ProcessReader:
             cpu_system=int(stat[12]) / self._ticks,
             descriptors=sum(1 for _ in (self._folder / "fd").iterdir()),
         )
+
+    def resident(self) -> Resident:
+        """Only RSS and its peak, some 20 µs. Raises OSError when the process is gone."""
+        text = (self._folder / "status").read_bytes()
+        peak = _size(text, b"\nVmHWM:")
+        return Resident(_size(text, b"\nVmRSS:"), peak, self._highest(peak))
+
+    def reset_peak(self, now: Resident) -> bool:
+        """Set the kernel's high-water mark back, right after `now` was read; False where that isn't allowed.
+
+        `status().peak` stays the highest ever.
+        """
+        try:
+            (self._folder / "clear_refs").write_text("5")
+        except OSError:
+            return False
+        _marks_before_reset[self._folder, os.getpid()] = now.highest
+        return True
+
+    def _highest(self, peak: int) -> int:
+        # A forked child has a mark of its own, hence the pid.
+        return max(peak, _marks_before_reset.get((self._folder, os.getpid()), 0))
 
     def start_time(self) -> float:
         """When the process started, in Unix seconds."""
@@ -58,6 +93,12 @@ class ProcessReader:
     def _stat(self) -> list[bytes]:
         # The name in parentheses may hold spaces and parentheses; field 3 (state) is index 0 here.
         return (self._folder / "stat").read_bytes().rpartition(b")")[2].split()
+
+
+def _size(text: bytes, name: bytes) -> int:
+    """The line "name 123 kB" in bytes, 0 when it isn't there."""
+    _, found, rest = text.partition(name)
+    return int(rest.partition(b" kB")[0]) * _KIB if found else 0
 
 
 def _sizes(text: bytes) -> dict[bytes, int]:
