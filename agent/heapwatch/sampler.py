@@ -151,7 +151,7 @@ class NativeSampler:
         self._interval_changes += 1
 
     def sample_cost(self) -> float:
-        """Seconds of processor time that one sample costs; takes milliseconds. 0.0 while nothing is sampled."""
+        """Processor seconds that one sample costs, 0.0 while nothing is sampled; takes milliseconds."""
         native = self._native
         return measure_sample(
             native.set_interval, lambda: int(native.stats()["samples"]), int(native.stats()["interval"])

@@ -77,7 +77,7 @@ def test_the_agents_own_work_is_no_row_but_a_figure() -> None:
         (8, (("page", "a.py", 1),), False, theirs, "", 1.0, 64.0, 1.0, 64.0),
     ]
     assert [row.stack_id for row in sampler.export()] == [8]
-    assert sampler.stats() == {"interval": 512, "agent_bytes": 128.0}
+    assert sampler.stats() == {"interval": 512, "agent_bytes": 128.0, "interval_changes": 0}
 
 
 def test_the_stand_in_is_empty_and_says_why() -> None:

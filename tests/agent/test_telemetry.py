@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 STATISTICS: dict[str, int | float] = {
     "interval": 65536,
+    "interval_changes": 1,
     "samples": 10,
     "live_samples": 3,
     "own_bytes": 4096,
