@@ -20,7 +20,7 @@ from heapwatch.gcstats import GcStats
 from heapwatch.gctuner.controls import Controls
 from heapwatch.gctuner.model import Limits
 from heapwatch.gctuner.pressure import Pressure
-from heapwatch.gctuner.tuner import Tuner
+from heapwatch.gctuner.tuner import WINDOW, Tuner
 from heapwatch.identity import identify
 from heapwatch.instrument.requests import Requests
 from heapwatch.leaks.tracker import LeakTracker
@@ -107,6 +107,7 @@ def _tuner(settings: AgentSettings, sampler: Sampler, resident: Resident, failur
         Pressure(CgroupReader().memory),
         failures,
         rss=lambda: process.status().rss,
+        window=min(WINDOW, max(1.0, settings.gc_warmup)),
     )
     tuner.start()
     return tuner
