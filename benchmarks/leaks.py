@@ -15,6 +15,7 @@ import importlib.util
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,7 @@ class Result:
     holder_named: bool | None
     steps: int
     seconds: float
+    cpu_seconds: float
     error: str = ""
 
 
@@ -84,7 +86,7 @@ def run_case(machinery: Any, packages: str, folder: Path, variant: str) -> Resul
     steps = int(facts.get("steps", 2000))
     warmup = int(facts.get("warmup", max(50, steps // 5)))
     command = [python, "-W", "ignore", "-m", "heapwatch", "leaktest", str(folder / "case.py"), "--json"]
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), _cpu_of_children()
     done = subprocess.run(
         [*command, "--steps", str(steps), "--warmup", str(warmup)],
         capture_output=True,
@@ -94,10 +96,10 @@ def run_case(machinery: Any, packages: str, folder: Path, variant: str) -> Resul
         timeout=TIMEOUT,
         check=False,
     )
-    seconds = time.perf_counter() - started
+    took = (time.perf_counter() - started, _cpu_of_children() - cpu)
     expected = not fixed and facts.get("expected") != "no-leak"
     report = json.loads(done.stdout) if done.returncode in (0, 1) else None
-    return _compare(folder.name, variant, facts, expected, report, seconds, done.stderr[-300:])
+    return _compare(folder.name, variant, facts, expected, report, took, done.stderr[-300:])
 
 
 def summarize(results: list[Result]) -> dict[str, Any]:
@@ -113,6 +115,7 @@ def summarize(results: list[Result]) -> dict[str, Any]:
         "culprit_named": _share([r.culprit_named for r in found if r.culprit_named is not None]),
         "holder_named": _share([r.holder_named for r in found if r.holder_named is not None]),
         "seconds": round(sum(r.seconds for r in results), 1),
+        "cpu_seconds": round(sum(r.cpu_seconds for r in results), 1),
         "slowest_seconds": round(max((r.seconds for r in results), default=0.0), 1),
         "wrong": [f"{r.case} {r.variant}" for r in results if r.said != r.expected],
         "culprit_wrong": [r.case for r in found if r.culprit_named is False],
@@ -126,7 +129,7 @@ def _compare(
     facts: Mapping[str, Any],
     expected: bool,
     report: Mapping[str, Any] | None,
-    seconds: float,
+    took: tuple[float, float],
     error: str,
 ) -> Result:
     sites = report["sites"] if report else []
@@ -145,7 +148,8 @@ def _compare(
         culprit_named=any(matches) if judged else None,
         holder_named=_holder_named(sites, facts) if judged else None,
         steps=report["steps"] if report else 0,
-        seconds=round(seconds, 1),
+        seconds=round(took[0], 1),
+        cpu_seconds=round(took[1], 1),
         error="" if report else error,
     )
 
@@ -169,6 +173,11 @@ def _holder_named(sites: list[Mapping[str, Any]], facts: Mapping[str, Any]) -> b
     if not names or holder.startswith(_HELD_BY_C) or "cycle" in holder:
         return None
     return any(name in text for site in sites for text in site["holders"] for name in names)
+
+
+def _cpu_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _arguments() -> argparse.Namespace:
@@ -248,7 +257,7 @@ def _line(result: Result) -> str:
     wrong = f"  NOT{notes}" if notes else ""
     return (
         f"{mark} {result.case:30} {result.variant:5} {said:5} {result.kind:6} {rate} {known:>8}"
-        f" {result.seconds:6.1f} s  {result.culprit[-70:]}{wrong} {result.error}"
+        f" {result.seconds:6.1f} s ({result.cpu_seconds:5.1f} CPU)  {result.culprit[-70:]}{wrong}{result.error}"
     )
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from heapwatch.leaktest.measure import FIRST
 from heapwatch.sampler import Sampler, objects_within
 
 _WORD = ctypes.sizeof(ctypes.c_void_p)
@@ -30,8 +29,8 @@ BUDGET = 1.0
 
 
 class Survivors:
-    """Objects of a stack that were born before segment `before`; stands in for the sampler in a search for
-    holders."""
+    """Objects of a stack that were born under a label below `before`; stands in for the sampler in a search
+    for holders."""
 
     def __init__(self, sampler: Sampler, before: int) -> None:
         self._sampler = sampler
@@ -43,7 +42,7 @@ class Survivors:
         with _alone():
             addresses = self._addresses(stack_id)
             found = [obj for address, size in addresses for obj in self._object(address, size)]
-        if len(found) * 2 < len(addresses):
+        if not found or len(found) * 2 < len(addresses):
             found += objects_within(stack_id, limit, BUDGET)
         stride = max(1, len(found) // limit)
         return found[::stride][:limit]
@@ -65,7 +64,7 @@ class Survivors:
 
     def _addresses(self, stack_id: int) -> list[tuple[int, int]]:
         samples = self._sampler.live_samples(stack_id, LOOKED_AT)
-        old = [s for s in samples if s.label < FIRST + self._before]
+        old = [s for s in samples if s.label < self._before]
         return [(s.address, s.size) for s in old]
 
     def _object(self, address: int, size: int) -> Iterator[object]:

@@ -13,7 +13,7 @@ import sys
 from heapwatch.leaktest.plan import Plan
 from heapwatch.leaktest.program import Broken
 from heapwatch.leaktest.report import to_json
-from heapwatch.leaktest.session import Session
+from heapwatch.leaktest.session import test_file
 
 
 def main(arguments: list[str]) -> int:
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
             pipe.flush()
 
         try:
-            report = Session(plan, lambda done, of: tell({"done": done, "of": of})).run()
+            report = test_file(plan, lambda done, of: tell({"done": done, "of": of}))
             tell({"report": to_json(report)})
         except Broken as error:
             tell({"error": str(error)})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heapwatch_wire.evidence import Call, Holder
 from heapwatch_wire.sites import Stack, is_installed, responsible
@@ -40,31 +40,42 @@ class Finding:
     outcome: Outcome
 
 
-def find(sites: Sequence[Site], survivors: Survivors) -> list[Finding]:
-    """What is known of the objects of the fastest MAX_SITES `sites`, of the others nothing."""
-    examined = sites[:MAX_SITES]
-    stacks = [[track.stack_id for track in site.tracks[:MAX_STACKS]] for site in examined]
-    objects = [[o for s in ids for o in survivors.objects(s, SAMPLES)] for ids in stacks]
-    wanted = [Wanted(ids, site.tracks[0].thread) for ids, site in zip(stacks, examined, strict=True)]
+def find(growing: Sequence[Site], all_sites: Sequence[Site], survivors: Survivors) -> list[Finding]:
+    """What is known of `growing`, the culprit first; the line that stores is added when it isn't among them.
+
+    The fastest MAX_SITES are examined.
+    """
+    objects = {site.frame: _objects(site, survivors) for site in growing[:MAX_SITES]}
+    tracks = [track for site in all_sites for track in site.tracks]
+    storing = keeper(tracks, [obj for some in objects.values() for obj in some], survivors)
+    examined = list(growing[:MAX_SITES])
+    if storing is not None:
+        frame = responsible(storing.frames)
+        site = next(site for site in all_sites if site.frame == frame)
+        examined = [site if frame in objects else replace(site, tracks=(storing,))]
+        examined += [s for s in growing[:MAX_SITES] if s.frame != frame]
+    outcomes = _outcomes(examined, survivors)
+    found = [
+        Finding(site, objects.get(site.frame, []), outcome)
+        for site, outcome in zip(examined, outcomes, strict=True)
+    ]
+    if storing is None:
+        found.sort(key=_rank)
+    rest = {site.frame for site in examined}
+    return found + [Finding(site, [], Outcome()) for site in growing if site.frame not in rest]
+
+
+def _objects(site: Site, survivors: Survivors) -> list[object]:
+    return [obj for track in site.tracks[:MAX_STACKS] for obj in survivors.objects(track.stack_id, SAMPLES)]
+
+
+def _outcomes(sites: Sequence[Site], survivors: Survivors) -> list[Outcome]:
+    """Types and holders of the sites' objects."""
+    wanted = [Wanted([t.stack_id for t in s.tracks[:MAX_STACKS]], s.tracks[0].thread) for s in sites]
     search = HolderSearch(survivors, wanted, SLICE)
     while not search.advance():
         pass
-    outcomes = search.outcomes()
-    found = [Finding(*row) for row in zip(examined, objects, outcomes, strict=True)]
-    return found + [Finding(site, [], Outcome()) for site in sites[MAX_SITES:]]
-
-
-def ranked(findings: Sequence[Finding], all_sites: Sequence[Site], survivors: Survivors) -> list[Finding]:
-    """`findings`, the culprit first; the line that stores is added when it isn't one of them."""
-    objects = [obj for finding in findings for obj in finding.objects]
-    storing = keeper((t for site in all_sites for t in site.tracks), objects, survivors)
-    if storing is not None:
-        frame = responsible(storing.frames)
-        known = [f for f in findings if f.site.frame == frame]
-        site = next(site for site in all_sites if site.frame == frame)
-        first = known[0] if known else Finding(site, [], Outcome())
-        return [first, *(f for f in findings if f is not first)]
-    return sorted(findings, key=_rank)
+    return search.outcomes()
 
 
 def _rank(finding: Finding) -> tuple[bool, bool, float]:

@@ -8,6 +8,7 @@ of the segment, so each sampled block tells in which segment it was born.
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import sys
 import warnings
@@ -18,12 +19,12 @@ from heapwatch_wire.sites import Stack
 
 from heapwatch.allocators import Malloc
 from heapwatch.leaks.roots import is_own_file
-from heapwatch.sampler import Row, Sampler
+from heapwatch.sampler import NO_LABEL, Row, Sampler
 
 BEFORE = 2
 """Label of what was allocated before the first segment."""
-FIRST = 3
-"""Label of the first segment."""
+_first_labels = itertools.count(1000, 1000)
+"""One for each recorder of this process: what an earlier one saw born lives on under its labels."""
 HARDLY = 1 << 30
 """An interval at which next to nothing is sampled: while we do our own work."""
 SMALL = 512
@@ -49,14 +50,16 @@ class Track:
 
 
 class Recorder:
-    """Takes looks. `tracks` by stack id; `native` has, for each look, the bytes that the C library's malloc
-    has given out to others than Python's allocators."""
+    """Takes looks, of what is sampled every `interval` bytes on average. `tracks` by stack id; `native` has,
+    for each look, the bytes that the C library's malloc has given out to others than Python's allocators.
+    """
 
     def __init__(self, sampler: Sampler, interval: int) -> None:
         self.tracks: dict[int, Track] = {}
         self.native: list[float] = []
         self._sampler = sampler
-        self._interval = interval
+        self.interval = interval
+        self._first = next(_first_labels)
         self._malloc = Malloc()
 
     @property
@@ -64,10 +67,14 @@ class Recorder:
         """How many segments are over."""
         return len(self.native) - 1
 
+    def label(self, segment: int) -> int:
+        """The label under which this thread allocates in a segment."""
+        return self._first + segment
+
     def segment(self) -> None:
         """What this thread allocates from now on is born in the segment after the last look."""
-        self._sampler.set_label(FIRST + self.segments if self.native else BEFORE)
-        self._sampler.set_interval(self._interval)
+        self._sampler.set_label(self.label(self.segments) if self.native else BEFORE)
+        self._sampler.set_interval(self.interval)
 
     def look(self) -> None:
         """Record what is alive now."""
@@ -93,9 +100,9 @@ class Recorder:
         track.born = defaultdict(float)
         track.unlabelled = 0.0
         for row in rows:
-            if row.label >= FIRST:
-                track.born[row.label - FIRST] += row.inuse_objects
-            elif row.label != BEFORE:
+            if row.label >= self._first:
+                track.born[row.label - self._first] += row.inuse_objects
+            elif row.label == NO_LABEL:
                 track.unlabelled += row.inuse_bytes
 
     def _native(self, rows: list[Row]) -> float:
@@ -110,7 +117,7 @@ class Recorder:
         python = float(self._sampler.stats()["padding_bytes"])
         for row in rows:
             size = row.inuse_bytes / row.inuse_objects
-            python += row.inuse_bytes * (1.0 if size > SMALL else -math.expm1(-size / self._interval))
+            python += row.inuse_bytes * (1.0 if size > SMALL else -math.expm1(-size / self.interval))
         return memory.used - python
 
 

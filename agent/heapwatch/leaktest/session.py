@@ -1,4 +1,4 @@
-"""A run from set-up to report, in the process that runs the user's file."""
+"""A run from the first step to the report, in the process that runs the steps."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import CodeType
+from typing import Protocol
 
 from heapwatch_wire.evidence import Call
 from heapwatch_wire.sites import Frame
 
 from heapwatch.leaktest.blocks import Survivors
-from heapwatch.leaktest.culprits import describe, find, ranked
-from heapwatch.leaktest.measure import Recorder
+from heapwatch.leaktest.culprits import describe, find
+from heapwatch.leaktest.measure import BEFORE, Recorder
 from heapwatch.leaktest.plan import DEPTH, Plan
 from heapwatch.leaktest.program import Broken, Program
 from heapwatch.leaktest.report import Kind, LeakSite, Report
@@ -24,6 +26,10 @@ from heapwatch.sampler import Sampler, open_sampler
 SETUP_INTERVAL = 4096
 ANEW = 5
 """Segments after which an undecided run is judged anew."""
+TOLERATED = 0.5
+"""Of a step's time: what sampling may take."""
+SPARSEST = 6.0
+"""Times the planned interval, at most: samples have to tell whether growth goes on."""
 GONE = 0.5
 """Of the growth: what a collection at the end takes away when it was cycles."""
 PROBED = 3
@@ -32,94 +38,123 @@ OBJECTS = 0.2
 """Of the growth: what is objects, when they are to blame rather than native memory."""
 
 Progress = Callable[[int, int], None]
+"""Is told steps done, and steps to do as far as is known."""
+
+
+class Steps(Protocol):
+    """What is tested: `run` runs steps `first` to `first + count - 1`, `code` is that of a step."""
+
+    @property
+    def code(self) -> CodeType: ...
+    def run(self, first: int, count: int) -> None: ...
+
+
+def test_file(plan: Plan, progress: Progress) -> Report:
+    """Load the plan's file, run it and judge; Broken when it can't be run."""
+    program = Program(plan.file, plan.seed)
+    sampler = started_sampler()
+    program.setup()
+    return Session(plan, program, sampler, progress).run()
+
+
+def started_sampler() -> Sampler:
+    """A sampler, as yet with hardly any samples; Broken, saying why, where there can't be one."""
+    sampler = open_sampler(SETUP_INTERVAL, DEPTH)
+    if sampler.reason:
+        raise Broken(f"memory can't be sampled in this Python: {sampler.reason}")
+    sampler.set_label(BEFORE)
+    return sampler
 
 
 class Session:
-    """One leak test. `progress` is told steps done and steps to do at most."""
+    """One leak test, from the first step to the report."""
 
-    def __init__(self, plan: Plan, progress: Progress) -> None:
+    def __init__(self, plan: Plan, program: Steps, sampler: Sampler, progress: Progress) -> None:
         self._plan = plan
+        self._program = program
+        self._sampler = sampler
         self._progress = progress
+        self._recorder = Recorder(sampler, plan.interval)
 
     def run(self) -> Report:
-        """Run the plan's file and judge; Broken when it can't be run."""
+        """Run the steps and judge."""
         started = time.perf_counter()
-        program = Program(self._plan.file, self._plan.seed)
-        sampler = open_sampler(SETUP_INTERVAL, DEPTH)
-        if sampler.reason:
-            raise Broken(f"memory can't be sampled in this Python: {sampler.reason}")
-        program.setup()
-        recorder = Recorder(sampler, self._plan.interval)
-        sites, native = self._decide(program, recorder)
+        sites, native = self._decide()
         if any(site.leaks for site in sites):
-            report = self._python_leak(program, sites, recorder, sampler)
+            report = self._leak(sites)
         elif native.answer == "leak":
-            report = self._native_leak(program, native, recorder)
+            report = self._native_leak(native)
         else:
-            report = Report(False, "none", 0.0, (0.0, 0.0), (), self._plan.segment * recorder.segments)
+            report = Report(False, "none", 0.0, (0.0, 0.0), (), self._steps)
         return replace(report, seconds=round(time.perf_counter() - started, 2))
 
-    def _decide(self, program: Program, recorder: Recorder) -> tuple[list[Site], Judgement]:
+    @property
+    def _steps(self) -> int:
+        return self._plan.segment * self._recorder.segments
+
+    def _decide(self) -> tuple[list[Site], Judgement]:
         """Run until all sites are decided, one leaks, or the limit is reached."""
-        plan = self._plan
+        plan, recorder = self._plan, self._recorder
         self._progress(0, plan.warmup + plan.steps)
-        recorder.segment()
-        program.run(0, plan.warmup)
+        self._warm_up()
         recorder.look()
         end = plan.segments
         while True:
-            for segment in range(recorder.segments, end):
-                first = plan.warmup + segment * plan.segment
+            while recorder.segments < end:
                 recorder.segment()
-                program.run(first, plan.segment)
+                self._program.run(plan.warmup + self._steps, plan.segment)
                 recorder.look()
-                self._progress(first + plan.segment, plan.warmup + end * plan.segment)
+                self._progress(plan.warmup + self._steps, plan.warmup + end * plan.segment)
             sites, native = judge_sites(recorder, plan), judge_native(recorder, plan)
             answers = {native.answer, *(site.judgement.answer for site in sites)}
             if "leak" in answers or "unsure" not in answers or end >= plan.limit:
                 return sites, native
             end = min(plan.limit, end + ANEW)
 
-    def _python_leak(
-        self, program: Program, sites: Sequence[Site], recorder: Recorder, sampler: Sampler
-    ) -> Report:
-        plan, steps = self._plan, self._plan.segment * recorder.segments
+    def _warm_up(self) -> None:
+        """Run the warm-up; when sampling makes its second half much slower, sample less densely."""
+        half = self._plan.warmup // 2
+        started = time.perf_counter()
+        self._program.run(0, half)
+        middle = time.perf_counter()
+        self._recorder.segment()
+        self._program.run(half, self._plan.warmup - half)
+        plain, sampled = middle - started, time.perf_counter() - middle
+        if plain > 0:
+            sparser = (sampled - plain) / (TOLERATED * plain)
+            self._recorder.interval = round(self._plan.interval * min(SPARSEST, max(1.0, sparser)))
+
+    def _leak(self, sites: Sequence[Site]) -> Report:
+        plan = self._plan
         growing = [
             s for s in sites if s.judgement.answer != "no leak" and s.judgement.bytes_per_step >= plan.floor
         ]
-        survivors = Survivors(sampler, recorder.segments - 1)
+        survivors = Survivors(self._sampler, self._recorder.label(self._recorder.segments - 1))
         rate = sum(site.judgement.bytes_per_step for site in growing)
         error = math.hypot(*(site.judgement.error for site in growing))
-        kind = self._kind(growing, survivors)
-        findings = ranked(find(growing, survivors), sites, survivors)
-        if kind == "python" and not gc.isenabled() and _collected(growing, sampler) > GONE:
+        kind = _kind(growing, survivors)
+        found = find(growing, sites, survivors)
+        described = describe(found, lambda: self._program.run(plan.warmup + self._steps, PROBED))
+        del found  # It holds some of the objects.
+        if kind == "python" and not gc.isenabled() and _collected(growing, self._sampler) > GONE:
             kind = "cycle"
-        described = describe(findings, lambda: program.run(plan.warmup + steps, PROBED))
-        return Report(True, kind, round(rate, 1), _interval(rate, error), tuple(described), steps)
+        return Report(True, kind, round(rate, 1), _interval(rate, error), tuple(described), self._steps)
 
-    @staticmethod
-    def _kind(growing: Sequence[Site], survivors: Survivors) -> Kind:
-        """Whether enough of what grows is objects."""
-        rates = [site.judgement.bytes_per_step for site in growing]
-        shares = [survivors.share([track.stack_id for track in site.tracks]) for site in growing]
-        owned = sum(rate * share for rate, share in zip(rates, shares, strict=True))
-        return "python" if owned >= OBJECTS * sum(rates) else "native"
-
-    def _native_leak(self, program: Program, native: Judgement, recorder: Recorder) -> Report:
-        code = program.code
+    def _native_leak(self, native: Judgement) -> Report:
+        code, rate = self._program.code, native.bytes_per_step
         frame = Frame(code.co_qualname, code.co_filename, code.co_firstlineno)
-        rate = native.bytes_per_step
         site = LeakSite(
             frame.file, frame.function, frame.line, "", "", round(rate, 1), 0.0, (), (Call.of(frame),)
         )
-        return Report(
-            True,
-            "native",
-            round(rate, 1),
-            _interval(rate, native.error),
-            (site,),
-            self._plan.segment * recorder.segments,
-        )
+        return Report(True, "native", round(rate, 1), _interval(rate, native.error), (site,), self._steps)
+
+
+def _kind(growing: Sequence[Site], survivors: Survivors) -> Kind:
+    """Whether enough of what grows is objects."""
+    rates = [site.judgement.bytes_per_step for site in growing]
+    shares = [survivors.share([track.stack_id for track in site.tracks]) for site in growing]
+    owned = sum(rate * share for rate, share in zip(rates, shares, strict=True))
+    return "python" if owned >= OBJECTS * sum(rates) else "native"
 
 
 def _interval(rate: float, error: float) -> tuple[float, float]:

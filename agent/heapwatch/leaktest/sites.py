@@ -43,14 +43,14 @@ def judge_sites(recorder: Recorder, plan: Plan) -> list[Site]:
 def judge_native(recorder: Recorder, plan: Plan) -> Judgement:
     """The answer for memory that C code took from malloc."""
     nothing = [0.0] * len(recorder.native)
-    series = Series(recorder.native, nothing, sample=float(plan.interval))
+    series = Series(recorder.native, nothing, sample=float(recorder.interval))
     run = _run(recorder, plan)
     return judge(series, replace(run, floor=max(run.floor, NATIVE_FLOOR)))
 
 
 def _run(recorder: Recorder, plan: Plan) -> Run:
     last = recorder.segments >= plan.limit
-    return Run(plan.warmup, plan.segment, plan.interval, plan.floor, last)
+    return Run(plan.warmup, plan.segment, recorder.interval, plan.floor, last)
 
 
 def _site(frame: Frame, tracks: Sequence[Track], run: Run) -> Site:
