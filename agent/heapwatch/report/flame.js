@@ -3,7 +3,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
-  const canvas = byId("graph"), scroll = byId("scroll"), spacer = byId("spacer"), details = byId("details");
+  const canvas = byId("graph"), scroll = byId("scroll"), spacer = byId("spacer"), details = byId("details"), marker = byId("marker");
   const ROW = 20, LEAST = 0.5, FONT = "12px system-ui, -apple-system, 'Segoe UI', sans-serif";
   const count = data.frame.length, depth = data.depth;
 
@@ -109,11 +109,17 @@
     context.fillStyle = colours["bar-text"];
     const f = frameOf(i);
     label(context, i ? f[0] + (f[2] > 0 && w > 260 ? "  " + place(f) : "") : `all  ${amount(after[0])}`, x + 5, top + 14, w - 9);
-    if (i === hovered || (i === focused && document.activeElement === canvas)) {
-      context.strokeStyle = colours.text;
-      context.lineWidth = 2;
-      context.strokeRect(x + 1, top + 1, Math.max(1, w - 3), ROW - 3);
-    }
+  }
+  // The frame around a bar is an element of its own: a moving pointer must not draw everything anew.
+  function mark() {
+    const i = hovered >= 0 ? hovered : document.activeElement === canvas ? focused : -1;
+    marker.hidden = i < 0 || !value[i];
+    if (marker.hidden) return;
+    const [start, wide] = box(i), x = Math.max(0, start);
+    marker.style.left = `${x}px`;
+    marker.style.top = `${depth[i] * ROW}px`;
+    marker.style.width = `${Math.max(2, Math.min(width(), start + wide) - x - 1)}px`;
+    marker.style.height = `${ROW - 1}px`;
   }
   function paint() {
     scheduled = false;
@@ -139,6 +145,7 @@
       const top = depth[i] * ROW - scroll.scrollTop;
       if (top > -ROW && top < high) bar(context, i, top);
     }
+    mark();
   }
   function draw() {
     if (!scheduled) { scheduled = true; requestAnimationFrame(paint); }
@@ -195,15 +202,19 @@
     byId("summary").textContent = [text + matched, data.note].filter(Boolean).join(" · ");
     byId("reset").disabled = zoomed === 0;
   }
+  function itself(totals) {
+    const own = Float64Array.from(totals);
+    for (let i = 1; i < count; i++) own[parent[i]] -= totals[i];
+    return own;
+  }
   function fillTable() {
-    const rows = new Map();
+    const rows = new Map(), own = itself(after), was = before ? itself(before) : null;
     for (let i = 1; i < count; i++) {
-      let own = after[i], was = before ? before[i] : 0;
-      for (const child of nodes(i)) { own -= after[child]; if (before) was -= before[child]; }
-      if (!own && !was) continue;
+      const then = was ? was[i] : 0;
+      if (!own[i] && !then) continue;
       const row = rows.get(data.frame[i]) || [0, 0];
-      row[0] += own;
-      row[1] += was;
+      row[0] += own[i];
+      row[1] += then;
       rows.set(data.frame[i], row);
     }
     const size = (row) => Math.abs(row[0] - row[1]);
@@ -286,12 +297,12 @@
     if (i === hovered) return;
     hovered = i;
     describe(i < 0 ? focused : i);
-    draw();
+    mark();
   });
-  canvas.addEventListener("mouseleave", () => { hovered = -1; describe(focused); draw(); });
+  canvas.addEventListener("mouseleave", () => { hovered = -1; describe(focused); mark(); });
   canvas.addEventListener("click", (event) => zoom(at(event)));
-  canvas.addEventListener("focus", draw);
-  canvas.addEventListener("blur", draw);
+  canvas.addEventListener("focus", mark);
+  canvas.addEventListener("blur", mark);
   scroll.addEventListener("scroll", draw);
   new ResizeObserver(draw).observe(scroll);
   byId("search").addEventListener("input", searched);
@@ -306,7 +317,7 @@
     document.documentElement.dataset.theme = name;
     document.documentElement.style.colorScheme = name;
     const style = getComputedStyle(document.documentElement);
-    const names = ["origin0", "origin1", "origin2", "origin3", "root", "grew", "shrank", "same", "found", "bar-text", "text"];
+    const names = ["origin0", "origin1", "origin2", "origin3", "root", "grew", "shrank", "same", "found", "bar-text"];
     colours = Object.fromEntries(names.map((each) => [each, style.getPropertyValue("--" + each).trim()]));
     draw();
   }

@@ -46,7 +46,7 @@ def page(title: str, shown: Sequence[Kind], first: Kind, root: Node, note: str, 
     """The page of a tree. With `compared` each node has the values before, then those after."""
     share = prune(root)
     if share:
-        note += f" Calls below {share:.2g} of the whole are part of their callers."
+        note += f" Calls below {share * 100:.2g}% of the whole are part of their callers."
     data = {
         "title": title,
         "note": note.strip(),
