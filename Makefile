@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.dev
-NATIVE := $(wildcard agent/heapwatch/_sampler/*.c agent/heapwatch/_sampler/*.h) CMakeLists.txt
+NATIVE := $(wildcard agent/heapwatch/_sampler/*.[ch] agent/heapwatch/_native/*.[ch]) CMakeLists.txt
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

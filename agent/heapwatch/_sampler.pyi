@@ -1,6 +1,7 @@
 """The in-process allocation sampler (C extension).
 
-Samples memory that Python allocates in its object and memory domains: each byte is a sample point with
+Samples memory that Python allocates in its object and memory domains, and in native mode (the process was
+started with libheapwatch_native.so in LD_PRELOAD) also what any code asks of the C allocator. Each byte is a sample point with
 probability 1/interval, and each sampled block stands for the blocks like it, so every figure is an unbiased
 estimate.
 """
@@ -8,7 +9,9 @@ estimate.
 from typing import TypeAlias, TypedDict
 
 Frame: TypeAlias = tuple[str, str, int]
-"""(qualified function name, file, line)"""
+"""(qualified function name, file, line). In native mode memory that native code asked of the C allocator has an
+innermost frame ("[native]", executable or shared library, 0) that names who asked: on top of the Python stack
+when the thread held the GIL, else alone. Memory that the interpreter itself asked for has none."""
 
 Row: TypeAlias = tuple[int, tuple[Frame, ...], bool, int, str, float, float, float, float]
 """(stack id, frames innermost first, truncated, label, thread name, live objects, live bytes, allocated
@@ -23,6 +26,7 @@ class Stats(TypedDict):
     """What the sampler knows of itself. Bytes and objects are estimates where they speak of the host."""
 
     enabled: int
+    native: int
     interval: int
     max_depth: int
     samples: int
@@ -32,6 +36,8 @@ class Stats(TypedDict):
     dropped_displaced: int
     dropped_stacks: int
     dropped_rows: int
+    dropped_callers: int
+    dropped_interrupted: int
     thinned: int
     interval_doublings: int
     own_bytes: int

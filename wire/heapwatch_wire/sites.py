@@ -10,10 +10,14 @@ from typing import NamedTuple
 # "<string>" is what namedtuple and dataclasses compile their methods as.
 _STDLIB = re.compile(r"(^<(frozen |string>))|(/lib/python3\.\d+t?/(?!site-packages/|dist-packages/))")
 _INSTALLED = re.compile(r"/(site|dist)-packages/")
+_NATIVE = re.compile(r"\.so(\.[\d.]+)?$")
 
 
 class Frame(NamedTuple):
-    """One call: qualified function name, file as the code object names it, line (1-based, 0 unknown)."""
+    """One call: qualified function name, file as the code object names it, line (1-based, 0 unknown).
+
+    Of native code: function "[native]" or its symbol, file the executable or shared library, line 0.
+    """
 
     function: str
     file: str
@@ -39,19 +43,26 @@ def is_installed(frame: Frame) -> bool:
     return bool(_INSTALLED.search(frame.file))
 
 
-def responsible(stack: Sequence[Frame]) -> Frame:
-    """The innermost frame outside the standard library: whose line makes the objects.
+def is_native(frame: Frame) -> bool:
+    """Whether `frame` is native code of an executable or shared library, not a line of Python."""
+    return frame.line == 0 and (frame.function == "[native]" or bool(_NATIVE.search(frame.file)))
 
-    The innermost frame itself when all of the stack is standard library; UNKNOWN for an empty stack.
+
+def responsible(stack: Sequence[Frame]) -> Frame:
+    """The innermost frame of Python code outside the standard library: whose line makes the objects.
+
+    The innermost frame of Python code when all of it is standard library, the innermost frame itself when
+    all are native; UNKNOWN for an empty stack.
     """
     if not stack:
         return UNKNOWN
-    return next((f for f in stack if not is_stdlib(f)), stack[0])
+    python = [f for f in stack if not is_native(f)] or stack[:1]
+    return next((f for f in python if not is_stdlib(f)), python[0])
 
 
 def own_caller(stack: Sequence[Frame]) -> Frame | None:
-    """The innermost frame of the user's own code: neither standard library nor installed package."""
-    return next((f for f in stack if not is_stdlib(f) and not is_installed(f)), None)
+    """The innermost frame of the user's own code: neither library, installed package nor native."""
+    return next((f for f in stack if not (is_stdlib(f) or is_installed(f) or is_native(f))), None)
 
 
 def site_id(frame: Frame) -> str:

@@ -9,17 +9,18 @@
 #include "export.h"
 
 #include "asserts.h"
+#include "callers.h"
 #include "hooks.h"
 #include "install.h"
 #include "live.h"
 #include "lock.h"
+#include "native.h"
 #include "stack_text.h"
 #include "stacks.h"
 #include "thread_names.h"
 #include "threads.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 static unsigned exports_under_way;
 
@@ -53,13 +54,19 @@ static bool gil_take_snapshot(struct snapshot *snapshot, uint64_t since)
     return true;
 }
 
+/* The name of a stack under a caller: both numbers, for the same stack may be below several. */
+static uint64_t gil_id(uint32_t stack, uint32_t caller)
+{
+    return (uint64_t)caller << CALLER_SHIFT | hook_stack_id(stack);
+}
+
 static PyObject *gil_row(const struct row *row)
 {
     ASSERT_GIL();
-    PyObject *frames = gil_stack_frames(row->stack);
+    PyObject *frames = row->caller ? gil_native_frames(row->caller, row->stack) : gil_stack_frames(row->stack);
     if (!frames)
         return NULL;
-    return Py_BuildValue("KNOINdddd", (unsigned long long)hook_stack_id(row->stack), frames,
+    return Py_BuildValue("KNOINdddd", (unsigned long long)gil_id(row->stack, row->caller), frames,
                          hook_stack_at(row->stack)->truncated ? Py_True : Py_False, row->label,
                          gil_thread_name(row->thread), row->live_objects, row->live_bytes, row->alloc_objects,
                          row->alloc_bytes);
@@ -115,10 +122,12 @@ PyObject *gil_export(uint64_t since)
     if (list && gil_stacks_release_codes() < 0)
         Py_CLEAR(list);
     exports_under_way--;
-    munmap(snapshot.rows, snapshot.bytes);
+    hook_unmap(snapshot.rows, snapshot.bytes);
     if (!exports_under_way) {
+        ++*hook_guard(); /* a signal handler's C allocations must not find the stacks in change */
         if (list && gil_crowded())
             gil_give_up(snapshot.clock);
+        --*hook_guard();
         gil_stacks_drop();
     }
     return list;
@@ -128,7 +137,8 @@ PyObject *gil_export(uint64_t since)
 
 bool gil_copy_samples(uint64_t stack_id, uint32_t limit, struct sample_copies *copies)
 {
-    uint32_t stack = hook_stack_of_id(stack_id), found = 0;
+    uint32_t caller = (uint32_t)(stack_id >> CALLER_SHIFT), found = 0;
+    uint32_t stack = hook_stack_of_id(stack_id & ((1ull << CALLER_SHIFT) - 1));
     copies->bytes = sizeof(struct sample) * limit;
     copies->samples = hook_map(copies->bytes);
     if (!copies->samples)
@@ -136,7 +146,8 @@ bool gil_copy_samples(uint64_t stack_id, uint32_t limit, struct sample_copies *c
     bool taken = hook_lock();
     for (uint32_t i = 1; stack && i < live.samples.used; i++) {
         const struct sample *sample = hook_pool_at(&live.samples, i);
-        if (!sample->address || !sample->row || hook_row_at(sample->row)->stack != stack)
+        if (!sample->address || !sample->row || hook_row_at(sample->row)->stack != stack ||
+            hook_row_at(sample->row)->caller != caller)
             continue;
         double place = found < limit ? found : hook_random_unit(&live.random) * (found + 1.0);
         if (place < limit)
@@ -150,7 +161,7 @@ bool gil_copy_samples(uint64_t stack_id, uint32_t limit, struct sample_copies *c
 
 void gil_free_copies(struct sample_copies *copies)
 {
-    munmap(copies->samples, copies->bytes);
+    hook_unmap(copies->samples, copies->bytes);
 }
 
 static PyObject *gil_sample(const struct sample *sample)
@@ -183,7 +194,8 @@ PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit)
 
 static size_t gil_own_bytes(void)
 {
-    return hook_counted_bytes() + hook_pool_bytes(&live.samples) + hook_pool_bytes(&rows.pool) + hook_stacks_bytes();
+    return hook_counted_bytes() + hook_pool_bytes(&live.samples) + hook_pool_bytes(&rows.pool) + hook_stacks_bytes() +
+           hook_pool_bytes(&callers.pool);
 }
 
 static struct live gil_copy_live(void)
@@ -200,10 +212,11 @@ PyObject *gil_stats(void)
     bool intact = gil_install_check();
     struct live now = gil_copy_live();
     return Py_BuildValue(
-        "{sisIsIsKsIsIsKsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "interval", now.interval,
+        "{sisisIsIsKsIsIsKsKsKsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "native", (int)hooks.native, "interval", now.interval,
         "max_depth", hooks.max_depth, "samples", now.drawn, "live_samples", now.count, "pre_fork_samples", now.inherited,
         "dropped_table_full", now.full, "dropped_displaced", now.displaced, "dropped_stacks", stacks.refused,
-        "dropped_rows", rows.refused,
+        "dropped_rows", rows.refused, "dropped_callers", callers.refused, "dropped_interrupted",
+        (unsigned long long)native.interrupted,
         "thinned", now.thinned, "interval_doublings", now.doublings, "own_bytes",
         (unsigned long long)gil_own_bytes(), "padding_bytes", hooks.pad ? now.padding : (uint64_t)0, "hooks_intact", (int)intact,
         "watches_frees", (int)install.watches_frees, "rewraps", install.rewraps, "incomplete_since",

@@ -7,6 +7,10 @@
  * one, so nothing breaks if a free is missed. Where allocators are stacked so that this doesn't hold
  * (PYTHONMALLOC=malloc or debug), the probe at the start notices, and each free of OBJ and MEM is hooked.
  *
+ * In native mode (native.c) the C allocator is sampled too, and each block must be counted once: our hooks then
+ * count only what pymalloc serves itself, up to hooks.small bytes, and raise the guard while they let the original
+ * serve a small block, for a padded or shrunk one does reach the C allocator.
+ *
  * Thread rule: hook_obj_* and hook_mem_* run under the GIL (if a careless extension calls without it, the
  * block is counted without a stack). hook_raw_* run without it. None may call Python's API: it could allocate
  * again, collect garbage while a container is half moved, run finalizers or switch threads. None may hold the
@@ -21,8 +25,10 @@
 
 #include "asserts.h"
 #include "estimate.h"
+#include "callers.h"
 #include "live.h"
 #include "lock.h"
+#include "native.h"
 #include "threads.h"
 #include "trace.h"
 
@@ -32,6 +38,7 @@
 
 struct hooks hooks = {.countdown = COUNTDOWN_NEVER};
 _Atomic uintptr_t hook_lock_owner;
+volatile bool hook_forking;
 
 static struct trace trace; /* too large for a stack that may be nearly used up; the GIL guards it */
 
@@ -61,6 +68,14 @@ static uint32_t hook_tick(void)
     return age < 0 ? 0 : (uint32_t)(age * 16);
 }
 
+/* Under the table lock. */
+static void hook_enter(struct sample *sample)
+{
+    sample->generation = live.generation & 0xffff;
+    sample->birth = hook_tick();
+    hook_live_insert(sample);
+}
+
 /* Enters a block that was just allocated. */
 static void hook_track(void *address, size_t size, enum domain domain)
 {
@@ -70,11 +85,27 @@ static void hook_track(void *address, size_t size, enum domain domain)
         thread = hook_thread_number();
     }
     bool taken = hook_lock();
-    struct sample sample = {
-        .row = hook_row_find(stack, label, thread), .address = (uintptr_t)address, .size = size,
-        .domain = domain, .generation = live.generation & 0xffff, .interval = live.interval,
-        .birth = hook_tick()};
-    hook_live_insert(&sample);
+    struct sample sample = {.row = hook_row_find(stack, 0, label, thread), .address = (uintptr_t)address,
+                            .size = size, .domain = domain, .interval = live.interval};
+    hook_enter(&sample);
+    hook_unlock(taken);
+}
+
+/* The same for a block of the C allocator. What the interpreter asks for is told by the Python stack alone. */
+void hook_track_native(void *address, size_t size, uint32_t interval, uintptr_t caller)
+{
+    uint32_t stack = STACK_NONE, thread = hook_thread_known(), label = hook_label();
+    if (hook_holds_gil() && hook_trace(&trace, hooks.max_depth)) {
+        stack = hook_stack_find(&trace);
+        thread = hook_thread_number();
+    }
+    bool told = stack != STACK_NONE && (in_module(&native.interpreter, caller) || in_module(&native.ours, caller));
+    bool taken = hook_lock();
+    uint32_t number = told ? 0 : hook_caller_find(caller);
+    struct sample sample = {.row = hook_row_find(stack, number, label, thread), .address = (uintptr_t)address,
+                            .size = size < SIZE_MOST ? size : SIZE_MOST, .domain = DOMAIN_MALLOC,
+                            .interval = interval};
+    hook_enter(&sample);
     hook_unlock(taken);
 }
 
@@ -102,10 +133,14 @@ static __attribute__((noinline)) void *hook_sample_malloc(void *context, size_t 
     if (!hook_rearm() || !size)
         return real[domain].malloc(context, size);
     ASSERT_UNLOCKED();
+    int *guard = hook_guard();
+    ++*guard;
     void *address = real[domain].malloc(context, hook_padded(size));
-    if (!address)
-        return real[domain].malloc(context, size);
-    hook_track(address, size, domain);
+    if (address)
+        hook_track(address, size, domain);
+    else
+        address = real[domain].malloc(context, size);
+    --*guard;
     return address;
 }
 
@@ -115,10 +150,14 @@ static __attribute__((noinline)) void *hook_sample_calloc(void *context, size_t 
     if (!hook_rearm() || __builtin_mul_overflow(count, each, &size) || !size)
         return real[domain].calloc(context, count, each);
     ASSERT_UNLOCKED();
+    int *guard = hook_guard();
+    ++*guard;
     void *address = real[domain].calloc(context, 1, hook_padded(size));
-    if (!address)
-        return real[domain].calloc(context, count, each);
-    hook_track(address, size, domain);
+    if (address)
+        hook_track(address, size, domain);
+    else
+        address = real[domain].calloc(context, count, each);
+    --*guard;
     return address;
 }
 
@@ -129,10 +168,14 @@ static __attribute__((noinline)) void *hook_sample_realloc(void *context, void *
     if (!hook_rearm() || !size)
         return real[domain].realloc(context, old, size);
     ASSERT_UNLOCKED();
+    int *guard = hook_guard();
+    ++*guard;
     void *address = real[domain].realloc(context, old, hook_padded(size));
-    if (!address)
-        return hook_padded(size) == size ? NULL : real[domain].realloc(context, old, size);
-    hook_track(address, size, domain);
+    if (address)
+        hook_track(address, size, domain);
+    else if (hook_padded(size) != size)
+        address = real[domain].realloc(context, old, size);
+    --*guard;
     return address;
 }
 
@@ -171,6 +214,12 @@ static inline bool hook_count(size_t size)
     return __builtin_sub_overflow(countdown, (uint64_t)size, &countdown);
 }
 
+/* In native mode: too large for pymalloc, so the C allocator's to count. install.c may ask with a large one. */
+static inline bool hook_passes(size_t size, enum domain domain)
+{
+    return unlikely(size > hooks.small[domain]) && !hooks.asking;
+}
+
 /* --- the hooks of OBJ and MEM --------------------------------------------------------------------- */
 
 /* What a hook of a domain may and must not do: see the thread rule at the top. */
@@ -193,6 +242,34 @@ static inline bool hook_count(size_t size)
             return hook_sample_realloc(context, old, size, domain);                                      \
         return real[domain].realloc(context, old, size);                                                 \
     }                                                                                                    \
+    static void *hook_##name##_malloc_small(void *context, size_t size)                                  \
+    {                                                                                                    \
+        if (hook_passes(size, domain))                                                                   \
+            return real[domain].malloc(context, size);                                                   \
+        return hook_##name##_malloc(context, size);                                                      \
+    }                                                                                                    \
+    static void *hook_##name##_calloc_small(void *context, size_t count, size_t each)                    \
+    {                                                                                                    \
+        size_t size;                                                                                     \
+        if (__builtin_mul_overflow(count, each, &size) || hook_passes(size, domain))                     \
+            return real[domain].calloc(context, count, each);                                            \
+        return hook_##name##_calloc(context, count, each);                                               \
+    }                                                                                                    \
+    static void *hook_##name##_realloc_small(void *context, void *old, size_t size)                      \
+    {                                                                                                    \
+        if (hook_passes(size, domain))                                                                   \
+            return real[domain].realloc(context, old, size);                                             \
+        int *guard = hook_guard(); /* a block outside pymalloc stays there when it shrinks */            \
+        ++*guard;                                                                                        \
+        void *address = hook_##name##_realloc(context, old, size);                                       \
+        --*guard;                                                                                        \
+        return address;                                                                                  \
+    }                                                                                                    \
+    static void *hook_##name##_realloc_either(void *context, void *old, size_t size)                     \
+    {                                                                                                    \
+        return hooks.native ? hook_##name##_realloc_small(context, old, size)                            \
+                            : hook_##name##_realloc(context, old, size);                                 \
+    }                                                                                                    \
     static __attribute__((noinline)) void hook_##name##_free_tracked(void *context, void *address)       \
     {                                                                                                    \
         hook_untrack(address, NULL);                                                                     \
@@ -210,14 +287,14 @@ static inline bool hook_count(size_t size)
     {                                                                                                    \
         struct sample ended;                                                                             \
         if (!hook_untrack(old, &ended))                                                                  \
-            return hook_##name##_realloc(context, old, size);                                            \
-        return hook_kept_on_failure(hook_##name##_realloc(context, old, size), &ended);                  \
+            return hook_##name##_realloc_either(context, old, size);                                     \
+        return hook_kept_on_failure(hook_##name##_realloc_either(context, old, size), &ended);           \
     }                                                                                                    \
     static void *hook_##name##_realloc_watched(void *context, void *old, size_t size)                    \
     {                                                                                                    \
         if (unlikely(hook_live_maybe(old)))                                                              \
             return hook_##name##_realloc_tracked(context, old, size);                                    \
-        return hook_##name##_realloc(context, old, size);                                                \
+        return hook_##name##_realloc_either(context, old, size);                                         \
     }
 
 DOMAIN_HOOKS(obj, DOMAIN_OBJ)
@@ -263,6 +340,11 @@ void hook_functions(enum domain domain, bool watch_frees, PyMemAllocatorEx *func
     functions->malloc = obj ? hook_obj_malloc : hook_mem_malloc;
     functions->calloc = obj ? hook_obj_calloc : hook_mem_calloc;
     functions->realloc = obj ? hook_obj_realloc : hook_mem_realloc;
+    if (hooks.native) {
+        functions->malloc = obj ? hook_obj_malloc_small : hook_mem_malloc_small;
+        functions->calloc = obj ? hook_obj_calloc_small : hook_mem_calloc_small;
+        functions->realloc = obj ? hook_obj_realloc_small : hook_mem_realloc_small;
+    }
     if (watch_frees) {
         functions->realloc = obj ? hook_obj_realloc_watched : hook_mem_realloc_watched;
         functions->free = obj ? hook_obj_free : hook_mem_free;

@@ -9,13 +9,17 @@
 #include "install.h"
 
 #include "asserts.h"
+#include "callers.h"
 #include "hooks.h"
 #include "lock.h"
+#include "native.h"
 #include "stacks.h"
 #include "threads.h"
 #include "trace.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define REWRAP_LIMIT 16
@@ -39,10 +43,12 @@ static bool fork_taken;
 static void hook_fork_prepare(void)
 {
     fork_taken = hook_lock();
+    hook_forking = true;
 }
 
 static void hook_fork_parent(void)
 {
+    hook_forking = false;
     hook_unlock(fork_taken);
 }
 
@@ -52,7 +58,58 @@ static void hook_fork_child(void)
     hook_threads_forked();
     if (hooks.enabled)
         hooks.countdown = (uint64_t)hook_random_gap(&live.random, live.interval) - 1;
+    hook_native_draw_anew();
+    hook_forking = false;
     hook_unlock(fork_taken);
+}
+
+/* --- native mode ------------------------------------------------------------------------------------- */
+
+/* The library was preloaded, and no other copy of us has it. */
+static void gil_native_open(void)
+{
+    struct native_library *(*offer)(void) = (struct native_library * (*)(void)) dlsym(RTLD_DEFAULT, NATIVE_SYMBOL);
+    const struct native_sampler *none = NULL;
+    if (!offer || !hook_callers_open())
+        return;
+    struct native_library *library = offer();
+    struct module c_library = gil_module_of((uintptr_t)getenv), allocator = gil_module_of((uintptr_t)library->real_malloc);
+    native.interpreter = gil_module_of((uintptr_t)PyObject_Malloc);
+    native.ours = gil_module_of((uintptr_t)gil_native_open);
+    if (allocator.first != c_library.first)
+        native.allocator = allocator;
+    if (!atomic_compare_exchange_strong(&library->sampler, &none, &hook_native_sampler))
+        return;
+    native.library = library;
+    hooks.native = true;
+    hook_native_draw_anew();
+}
+
+/* Whether the C allocator serves blocks of that size and domain, with the wrappers that are in place. */
+static bool gil_reaches_malloc(const PyMemAllocatorEx *place, size_t size)
+{
+    native.seen_count = 0;
+    uintptr_t block = (uintptr_t)place->malloc(place->ctx, size);
+    bool reached = false;
+    for (uint32_t i = 0; i < native.seen_count && i < SEEN_LIMIT; i++)
+        reached |= block - native.seen[i].address < native.seen[i].size;
+    place->free(place->ctx, (void *)block);
+    return reached;
+}
+
+/* Debug hooks make blocks larger and PYTHONMALLOC=malloc leaves pymalloc out, so the limit is found by trying. */
+static size_t gil_small_limit(enum domain domain)
+{
+    PyMemAllocatorEx place;
+    PyMem_GetAllocator(python_domain[domain], &place);
+    atomic_store(&native.prober, (uintptr_t)pthread_self());
+    hook_native_draw_anew();
+    size_t small = RAW_BACKED - 1;
+    while (small && gil_reaches_malloc(&place, small))
+        small--;
+    atomic_store(&native.prober, 0);
+    hook_native_draw_anew();
+    return small;
 }
 
 /* --- wrapping --------------------------------------------------------------------------------------- */
@@ -73,8 +130,11 @@ static void gil_wrap_domain(enum domain domain)
     PyMemAllocatorEx place, ours = {0};
     hook_functions(domain, install.watches_frees, &ours);
     PyMem_GetAllocator(python_domain[domain], &place);
-    if (place.malloc != ours.malloc)
+    if (place.malloc != ours.malloc) {
         hooks.real[domain] = place;
+        if (hooks.native)
+            hooks.small[domain] = gil_small_limit(domain);
+    }
     hook_functions(domain, install.watches_frees, &place);
     PyMem_SetAllocator(python_domain[domain], &place);
 }
@@ -105,7 +165,10 @@ static bool gil_frees_through_raw(enum domain domain)
 static void gil_wrap(void)
 {
     gil_wrap_raw();
+    int *guard = hook_guard();
+    ++*guard;
     install.watches_frees |= !gil_frees_through_raw(DOMAIN_OBJ) || !gil_frees_through_raw(DOMAIN_MEM);
+    --*guard;
     hooks.pad = !install.watches_frees;
     gil_wrap_domain(DOMAIN_OBJ);
     gil_wrap_domain(DOMAIN_MEM);
@@ -131,7 +194,11 @@ static bool gil_domain_reached(enum domain domain)
 
 static bool gil_reached(void)
 {
-    return gil_domain_reached(DOMAIN_OBJ) && gil_domain_reached(DOMAIN_MEM);
+    int *guard = hook_guard(); /* a sample at the probe's address would be taken for the probe */
+    ++*guard;
+    bool reached = gil_domain_reached(DOMAIN_OBJ) && gil_domain_reached(DOMAIN_MEM);
+    --*guard;
+    return reached;
 }
 
 bool gil_install(void)
@@ -143,6 +210,7 @@ bool gil_install(void)
         return false;
     hook_main_interpreter = PyInterpreterState_Main();
     hooks.started = gil_now();
+    gil_native_open();
     pthread_atfork(hook_fork_prepare, hook_fork_parent, hook_fork_child);
     gil_wrap();
     install.done = true;
@@ -183,32 +251,33 @@ void gil_seed(uint64_t seed)
     hook_unlock(taken);
 }
 
-static void gil_draw(void)
+static void gil_draw(uint32_t interval)
 {
     bool taken = hook_lock();
-    hooks.countdown = (uint64_t)hook_random_gap(&live.random, live.interval) - 1;
+    live.interval = interval;
+    if (hooks.enabled)
+        hooks.countdown = (uint64_t)hook_random_gap(&live.random, interval) - 1;
     hook_unlock(taken);
+    hook_native_draw_anew();
 }
 
 void gil_enable(uint32_t interval, uint32_t max_depth)
 {
     ASSERT_GIL();
     hooks.max_depth = max_depth;
-    live.interval = interval;
     hooks.enabled = true;
-    gil_draw();
+    gil_draw(interval);
 }
 
 void gil_disable(void)
 {
     hooks.enabled = false;
     hooks.countdown = COUNTDOWN_NEVER;
+    hook_native_draw_anew();
 }
 
 void gil_set_interval(uint32_t interval)
 {
     ASSERT_GIL();
-    live.interval = interval;
-    if (hooks.enabled)
-        gil_draw();
+    gil_draw(interval);
 }

@@ -77,7 +77,8 @@ static void row_add(const struct sample *sample, int sign)
     row->live_objects = row->samples ? row->live_objects + sign * weight.objects : 0;
     row->live_bytes = row->samples ? row->live_bytes + sign * weight.bytes : 0;
     live.count += (uint32_t)sign;
-    live.padding += sample->size < RAW_BACKED ? (uint64_t)(sign * (RAW_BACKED - (int64_t)sample->size)) : 0;
+    if (sample->domain != DOMAIN_MALLOC && sample->size < RAW_BACKED)
+        live.padding += (uint64_t)(sign * (RAW_BACKED - (int64_t)sample->size));
     live.inherited += sample->generation == (live.generation & 0xffff) ? 0 : (uint32_t)sign;
     live.live_objects = live.count ? live.live_objects + sign * weight.objects : 0;
     live.live_bytes = live.count ? live.live_bytes + sign * weight.bytes : 0;
@@ -184,7 +185,7 @@ void hook_live_restore(const struct sample *removed)
 void hook_live_flush(void)
 {
     for (uint32_t i = 1; i < live.samples.used; i++)
-        if (sample_at(i)->address) {
+        if (sample_at(i)->address && sample_at(i)->domain != DOMAIN_MALLOC) {
             drop_sample(i);
             live.displaced++;
         }

@@ -5,6 +5,7 @@
 #ifndef HEAPWATCH_LIVE_H
 #define HEAPWATCH_LIVE_H
 
+#include "../_native/native.h"
 #include "memory.h"
 #include "random.h"
 #include "rows.h"
@@ -17,13 +18,16 @@
 #endif
 #define INTERVAL_LIMIT (1u << 30)
 
-enum domain { DOMAIN_OBJ, DOMAIN_MEM, DOMAIN_COUNT };
+/* Python's own, which are hooked one by one; and what the preloaded library sees of the C allocator. */
+enum domain { DOMAIN_OBJ, DOMAIN_MEM, DOMAIN_COUNT, DOMAIN_MALLOC = DOMAIN_COUNT };
+
+#define SIZE_MOST (((uint64_t)1 << 46) - 1)
 
 struct sample {
     uint32_t next; /* of the same head; 0 ends */
     uint32_t row;
     uintptr_t address;
-    uint64_t size : 47, domain : 1, generation : 16; /* generation: forks that lay before the sample */
+    uint64_t size : 46, domain : 2, generation : 16; /* generation: forks that lay before the sample */
     uint32_t interval;                                /* that the sample was drawn at */
     uint32_t birth;                                   /* sixteenths of a second since the start */
 };
@@ -46,7 +50,7 @@ extern _Atomic uintptr_t live_heads; /* address of the array | bits that a hash 
 
 static inline size_t hook_live_slot(uintptr_t address, unsigned shift)
 {
-    return (size_t)(((uint64_t)(address >> 4) * 0x9e3779b97f4a7c15u) >> shift);
+    return (size_t)(native_hash((const void *)address) >> shift);
 }
 
 /* False: the block is certainly not sampled. True: ask under the lock.
@@ -57,16 +61,14 @@ static inline size_t hook_live_slot(uintptr_t address, unsigned shift)
  */
 static inline bool hook_live_maybe(void *address)
 {
-    uintptr_t heads = atomic_load_explicit(&live_heads, memory_order_acquire);
-    uint32_t *head = (uint32_t *)(heads & ~(uintptr_t)63) + hook_live_slot((uintptr_t)address, heads & 63);
-    return __atomic_load_n(head, __ATOMIC_RELAXED) != 0;
+    return native_maybe(&live_heads, address);
 }
 
 bool hook_live_open(void);
 void hook_live_insert(const struct sample *sample);               /* counts as allocated and live */
 bool hook_live_remove(void *address, struct sample *removed);     /* false: not sampled */
 void hook_live_restore(const struct sample *removed);             /* undo a removal: live, not allocated again */
-void hook_live_flush(void);                                       /* every live sample is lost, and counted so */
+void hook_live_flush(void);                                       /* samples of Python's domains are lost, and counted so */
 void hook_live_forked(void);                                      /* in the child */
 void hook_live_move(const uint32_t *row_moved);                   /* to row_moved[row], where that isn't 0 */
 #endif

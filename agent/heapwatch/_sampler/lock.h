@@ -1,7 +1,8 @@
 /* The table lock: a spin lock that is never held across a call to an allocator or to Python.
  *
  * Thread rule: callable anywhere. The same thread may take it again only while it forks: between the
- * prepare and parent/child steps of pthread_atfork other libraries' fork handlers may free memory.
+ * prepare and parent/child steps of pthread_atfork other libraries' fork handlers may use memory. A signal
+ * handler may also come by while its thread holds the lock; native hooks ask hook_lock_interrupted() then.
  */
 #ifndef HEAPWATCH_LOCK_H
 #define HEAPWATCH_LOCK_H
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 extern _Atomic uintptr_t hook_lock_owner;
+extern volatile bool hook_forking; /* written by the thread that holds the lock over a fork */
 
 /* Returns false when this thread holds the lock already (then it must not release it). */
 static inline bool hook_lock(void)
@@ -26,6 +28,12 @@ static inline bool hook_lock(void)
         if (++spins % 64 == 0)
             sched_yield(); /* the owner may have lost its processor */
     return true;
+}
+
+/* This code interrupts a change of the tables by its own thread, so it may not touch them. */
+static inline bool hook_lock_interrupted(void)
+{
+    return atomic_load_explicit(&hook_lock_owner, memory_order_relaxed) == (uintptr_t)pthread_self() && !hook_forking;
 }
 
 static inline void hook_unlock(bool taken)

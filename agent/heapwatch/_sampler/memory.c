@@ -1,5 +1,8 @@
 /* Own memory of the sampler: raw anonymous mappings, counted.
  *
+ * The kernel is called past the C library's mmap, which a native hook may stand in front of: it would take our
+ * tables for the host's, and the table lock twice.
+ *
  * Thread rule: callable anywhere. Pools are guarded by whoever owns them.
  */
 #define _GNU_SOURCE
@@ -8,13 +11,21 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static _Atomic size_t counted_bytes;
 
 void *hook_map(size_t bytes)
 {
-    void *address = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *address = (void *)syscall(SYS_mmap, NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0L);
     return address == MAP_FAILED ? NULL : address;
+}
+
+void hook_unmap(void *address, size_t bytes)
+{
+    syscall(SYS_munmap, address, bytes);
 }
 
 bool hook_pool_open(struct pool *pool, size_t element, uint32_t limit)

@@ -14,6 +14,7 @@
 
 /* Reserve address space that becomes resident page by page when it is first written; NULL when refused. */
 void *hook_map(size_t bytes);
+void hook_unmap(void *address, size_t bytes);
 
 /* A growing array in reserved address space: elements never move, indexes start at 1, 0 means none. */
 struct pool {

@@ -25,7 +25,6 @@
 #include "live.h"
 
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #define CANDIDATE_LIMIT 4096
@@ -222,6 +221,6 @@ PyObject *gil_objects(uint64_t stack_id, Py_ssize_t limit, double budget)
         return PyErr_NoMemory();
     search->deadline = gil_cpu_now() + budget;
     PyObject *objects = gil_search(search, stack_id, limit);
-    munmap(search, sizeof *search);
+    hook_unmap(search, sizeof *search);
     return objects;
 }

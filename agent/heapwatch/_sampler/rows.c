@@ -1,4 +1,4 @@
-/* Rows: the totals of each (stack, label, thread).
+/* Rows: the totals of each (stack, caller, label, thread).
  *
  * Thread rule: under the table lock; safe in hooks.
  */
@@ -21,20 +21,20 @@ bool hook_rows_open(void)
     if (!hook_pool_open(&rows.pool, sizeof(struct row), ROW_LIMIT) || !(heads = hook_map(sizeof *heads << HEADS_ORDER)))
         return false;
     hook_count_bytes(sizeof *heads << HEADS_ORDER);
-    return hook_row_find(STACK_NONE, 0, 0) == ROW_NONE && hook_row_find(STACK_OVERFLOW, 0, 0) == ROW_OVERFLOW;
+    return hook_row_find(STACK_NONE, 0, 0, 0) == ROW_NONE && hook_row_find(STACK_OVERFLOW, 0, 0, 0) == ROW_OVERFLOW;
 }
 
-static uint32_t *head_of(uint32_t stack, uint32_t label, uint32_t thread)
+static uint32_t *head_of(uint32_t stack, uint32_t caller, uint32_t label, uint32_t thread)
 {
-    uint64_t key = ((uint64_t)stack << 32) ^ ((uint64_t)label << 12) ^ thread;
+    uint64_t key = ((uint64_t)stack << 32) ^ ((uint64_t)caller << 20) ^ ((uint64_t)label << 12) ^ thread;
     return heads + (key * 0x9e3779b97f4a7c15u >> (64 - HEADS_ORDER));
 }
 
-static uint32_t find(uint32_t stack, uint32_t label, uint32_t thread)
+static uint32_t find(uint32_t stack, uint32_t caller, uint32_t label, uint32_t thread)
 {
-    for (uint32_t i = *head_of(stack, label, thread); i; i = hook_row_at(i)->next) {
+    for (uint32_t i = *head_of(stack, caller, label, thread); i; i = hook_row_at(i)->next) {
         const struct row *row = hook_row_at(i);
-        if (row->stack == stack && row->label == label && row->thread == thread)
+        if (row->stack == stack && row->caller == caller && row->label == label && row->thread == thread)
             return i;
     }
     return 0;
@@ -43,7 +43,7 @@ static uint32_t find(uint32_t stack, uint32_t label, uint32_t thread)
 static void link_row(uint32_t index)
 {
     struct row *row = hook_row_at(index);
-    uint32_t *head = head_of(row->stack, row->label, row->thread);
+    uint32_t *head = head_of(row->stack, row->caller, row->label, row->thread);
     row->next = *head;
     *head = index;
 }
@@ -51,15 +51,15 @@ static void link_row(uint32_t index)
 static void unlink_row(uint32_t index)
 {
     const struct row *row = hook_row_at(index);
-    uint32_t *link = head_of(row->stack, row->label, row->thread);
+    uint32_t *link = head_of(row->stack, row->caller, row->label, row->thread);
     while (*link != index)
         link = &hook_row_at(*link)->next;
     *link = row->next;
 }
 
-uint32_t hook_row_find(uint32_t stack, uint32_t label, uint32_t thread)
+uint32_t hook_row_find(uint32_t stack, uint32_t caller, uint32_t label, uint32_t thread)
 {
-    uint32_t index = find(stack, label, thread);
+    uint32_t index = find(stack, caller, label, thread);
     if (index)
         return index;
     if (!(index = hook_pool_take(&rows.pool))) {
@@ -67,7 +67,7 @@ uint32_t hook_row_find(uint32_t stack, uint32_t label, uint32_t thread)
         return ROW_OVERFLOW;
     }
     *hook_row_at(index) =
-        (struct row){.stack = stack, .label = label, .thread = thread, .generation = live.generation};
+        (struct row){.stack = stack, .caller = caller, .label = label, .thread = thread, .generation = live.generation};
     link_row(index);
     return index;
 }
@@ -118,7 +118,7 @@ static uint32_t fold_row(uint32_t index, struct thread_fold fold)
     hook_row_since_fork(row);
     if (!fold.carry)
         row->alloc_objects = row->alloc_bytes = 0;
-    uint32_t other = find(row->stack, row->label, fold.to);
+    uint32_t other = find(row->stack, row->caller, row->label, fold.to);
     if (!other) {
         unlink_row(index);
         row->thread = fold.to;

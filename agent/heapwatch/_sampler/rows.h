@@ -1,4 +1,4 @@
-/* Rows: the totals of each (stack, label, thread), kept as samples come and go, so that an export copies a few
+/* Rows: the totals of each (stack, caller, label, thread), kept as samples come and go, so that an export copies a few
  * thousand rows and not every sample.
  *
  * Thread rule: under the table lock; safe in hooks.
@@ -18,6 +18,7 @@
 struct row {
     uint32_t next; /* of the same hash */
     uint32_t stack, label, thread; /* stack 0: the row isn't used */
+    uint32_t caller;     /* native code that asked for the memory; 0: Python itself */
     uint32_t samples;    /* live ones */
     uint32_t generation; /* forks that lay before what was allocated */
     uint64_t changed;    /* value of the clock when the row changed last */
@@ -37,7 +38,7 @@ static inline struct row *hook_row_at(uint32_t row)
 }
 
 bool hook_rows_open(void);
-uint32_t hook_row_find(uint32_t stack, uint32_t label, uint32_t thread); /* ROW_OVERFLOW when full */
+uint32_t hook_row_find(uint32_t stack, uint32_t caller, uint32_t label, uint32_t thread); /* ROW_OVERFLOW when full */
 void hook_row_since_fork(struct row *row); /* forgets what was allocated before the last fork */
 bool hook_rows_crowded(void);
 

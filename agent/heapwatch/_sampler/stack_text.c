@@ -8,6 +8,9 @@
 #include "stack_text.h"
 
 #include "asserts.h"
+#include "callers.h"
+#include "modules.h"
+#include "native.h"
 #include "stacks.h"
 
 /* Borrowed from the frame. While text is being made the code object has a second owner, so an export that runs
@@ -58,6 +61,25 @@ PyObject *gil_stack_frames(uint32_t index)
     return frames;
 }
 
+PyObject *gil_native_frames(uint32_t caller, uint32_t stack)
+{
+    ASSERT_GIL();
+    struct caller *entry = hook_caller_at(caller);
+    if (!entry->text) {
+        PyObject *text = gil_native_text(entry->address);
+        if (!text)
+            return NULL;
+        Py_XSETREF(entry->text, text);
+    }
+    PyObject *innermost = PyTuple_Pack(1, entry->text);
+    if (!innermost || stack == STACK_NONE)
+        return innermost;
+    PyObject *python = gil_stack_frames(stack), *frames = python ? PySequence_Concat(innermost, python) : NULL;
+    Py_DECREF(innermost);
+    Py_XDECREF(python);
+    return frames;
+}
+
 static bool gil_any_dying(void)
 {
     for (uint32_t i = 1; i < stacks.codes.used; i++)
@@ -76,7 +98,9 @@ int gil_stacks_release_codes(void)
         if (frame->uses && hook_code_only_ours(frame->code) && !gil_frame_text(frame))
             return -1;
     }
+    ++*hook_guard(); /* a signal handler's C allocations must not find the stacks in change */
     hook_stacks_release_resolved();
+    --*hook_guard();
     return 0;
 }
 

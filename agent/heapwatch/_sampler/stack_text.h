@@ -12,6 +12,9 @@
 /* New reference to ((function, file, line), ...), innermost first; NULL with an exception set. */
 PyObject *gil_stack_frames(uint32_t stack);
 
+/* The same with the native caller as the innermost frame, above the Python stack if there is one. */
+PyObject *gil_native_frames(uint32_t caller, uint32_t stack);
+
 /* Turns the frames of code objects that only we keep alive into plain text; -1 with an exception set. */
 int gil_stacks_release_codes(void);
 

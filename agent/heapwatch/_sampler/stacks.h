@@ -22,6 +22,7 @@
 
 /* A stack's name for the outside: its number with its serial, so it never comes to mean another stack. */
 #define STACK_NUMBER_BITS 16
+#define CALLER_SHIFT 48 /* above number and serial: the native caller on top of the stack */
 
 /* What a walk leaves behind: code objects borrowed from running frames, innermost first. */
 struct trace {

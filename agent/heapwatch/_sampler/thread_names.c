@@ -10,6 +10,7 @@
 
 #include "asserts.h"
 #include "lock.h"
+#include "native.h"
 #include "rows.h"
 #include "threads.h"
 
@@ -81,6 +82,14 @@ static struct thread_fold gil_fold_of(uint32_t number, bool crowded)
     return (struct thread_fold){number, true};
 }
 
+static PyObject *gil_give_up_number(uint32_t number)
+{
+    ++*hook_guard(); /* a signal handler's C allocations must not find the list of numbers in change */
+    PyObject *name = hook_thread_give_up(number);
+    --*hook_guard();
+    return name;
+}
+
 void gil_threads_fold(bool crowded)
 {
     ASSERT_GIL();
@@ -99,5 +108,5 @@ void gil_threads_fold(bool crowded)
     hook_unlock(taken);
     for (uint32_t i = 1; i < threads.used; i++)
         if (folds[i].to != i && threads.all[i].ended)
-            Py_XDECREF(hook_thread_give_up(i)); /* a string: its end runs no other code */
+            Py_XDECREF(gil_give_up_number(i)); /* a string: its end runs no other code */
 }

@@ -64,6 +64,11 @@ uint32_t hook_thread_number(void)
     return own_number = number;
 }
 
+uint32_t hook_thread_known(void)
+{
+    return own_number;
+}
+
 uint32_t hook_label(void)
 {
     return own_label;

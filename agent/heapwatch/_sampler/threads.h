@@ -30,6 +30,7 @@ extern struct threads threads;
 
 bool hook_threads_open(void);
 uint32_t hook_thread_number(void);       /* of the current thread, which holds the GIL */
+uint32_t hook_thread_known(void);        /* its number, without giving it one; safe without the GIL */
 uint32_t hook_label(void);
 uint32_t hook_set_label(uint32_t label); /* returns the previous one */
 PyObject *hook_thread_give_up(uint32_t thread); /* returns the name, to be dropped */

@@ -17,6 +17,16 @@ static bool owned(const PyThreadState *state)
     return state && state->interp == hook_main_interpreter && state->thread_id == (unsigned long)pthread_self();
 }
 
+bool hook_holds_gil(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return hook_thread_state() != NULL; /* the current state is the thread's own */
+#else
+    const PyThreadState *own = PyGILState_GetThisThreadState(); /* reads a key of pthread's */
+    return own && own == hook_thread_state();
+#endif
+}
+
 bool hook_trace(struct trace *trace, uint32_t max_depth)
 {
     PyThreadState *state = hook_thread_state();

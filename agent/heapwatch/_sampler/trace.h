@@ -11,6 +11,8 @@
 
 /* False when this thread doesn't run Python code of the main interpreter under the GIL. */
 bool hook_trace(struct trace *trace, uint32_t max_depth);
+/* Safe without the GIL, where hook_trace() isn't before 3.12: it would read the state of whichever thread has it. */
+bool hook_holds_gil(void);
 extern PyInterpreterState *hook_main_interpreter; /* set by install.c; other interpreters are not sampled */
 
 #endif

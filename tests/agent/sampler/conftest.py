@@ -29,10 +29,12 @@ def load(name, path):
     return module
 native = load("native", {native!r})
 sampler = load("_sampler", {sampler!r})
-RAW, MEM, OBJ = 0, 1, 2
+RAW, MEM, OBJ, C = 0, 1, 2, 3
 def rows(function, since=0):
-    "Rows whose innermost frame is in the function of that name."
-    return [row for row in sampler.export(since) if row[1][0][0].split(".")[-1] == function]
+    "Rows whose innermost frame of Python code is in the function of that name."
+    return [row for row in sampler.export(since) if python_frames(row)[:1] == [function]]
+def python_frames(row):
+    return [frame[0].split(".")[-1] for frame in row[1] if frame[0] != "[native]"]
 def live(function):
     "Estimated (objects, bytes) alive by the function."
     found = rows(function)
@@ -76,6 +78,14 @@ class Sampled(Protocol):
         options: Sequence[str] = (),
         env: dict[str, str] | None = None,
     ) -> Any: ...
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> dict[str, str]:
+    """Environment of native mode."""
+    library = sampler_path().with_name("libheapwatch_native.so")
+    assert library.is_file(), "the library isn't built: pip install -e ."
+    return {"LD_PRELOAD": str(library)}
 
 
 @pytest.fixture(scope="session")

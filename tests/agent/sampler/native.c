@@ -1,10 +1,15 @@
-/* Allocates on command, through Python's three domains or the C library, for tests of the sampler. */
+/* Allocates on command, through Python's three domains or the C library, with the GIL or without, for tests of the sampler. */
+#define _GNU_SOURCE
 #include <Python.h>
 
+#include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct functions {
     void *(*malloc)(size_t);
@@ -17,6 +22,7 @@ static const struct functions domains[] = {
     {PyMem_RawMalloc, PyMem_RawCalloc, PyMem_RawRealloc, PyMem_RawFree},
     {PyMem_Malloc, PyMem_Calloc, PyMem_Realloc, PyMem_Free},
     {PyObject_Malloc, PyObject_Calloc, PyObject_Realloc, PyObject_Free},
+    {malloc, calloc, realloc, free},
 };
 
 static PyObject *address_or_memory_error(void *address)
@@ -149,6 +155,187 @@ static PyObject *raw_storm(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* --- the C allocator: its other functions, and threads that know nothing of Python ------------------------ */
+
+/* allocate_aligned(function, alignment, size) -> address */
+static PyObject *allocate_aligned(PyObject *module, PyObject *args)
+{
+    const char *function;
+    Py_ssize_t alignment, size;
+    void *address = NULL;
+    if (!PyArg_ParseTuple(args, "snn", &function, &alignment, &size))
+        return NULL;
+    if (!strcmp(function, "posix_memalign") && posix_memalign(&address, alignment, size))
+        address = NULL;
+    else if (!strcmp(function, "aligned_alloc"))
+        address = aligned_alloc(alignment, size);
+    else if (!strcmp(function, "memalign"))
+        address = memalign(alignment, size);
+    else if (!strcmp(function, "valloc"))
+        address = valloc(size);
+    else if (!strcmp(function, "pvalloc"))
+        address = pvalloc(size);
+    else if (!strcmp(function, "reallocarray"))
+        address = reallocarray(NULL, alignment, size);
+    return address_or_memory_error(address);
+}
+
+/* The corners of the C standard; returns what went wrong, "" for nothing. */
+static PyObject *check_corners(PyObject *module, PyObject *unused)
+{
+    const char *wrong = "";
+    volatile size_t huge = SIZE_MAX / 2; /* volatile: the compiler would warn */
+    errno = 77;
+    free(NULL);
+    free(malloc(0));
+    free(calloc(0, 8));
+    free(realloc(NULL, 100));
+    void *block = malloc(100);
+    if (realloc(block, 0))
+        wrong = "realloc to nothing";
+    if (errno != 77)
+        wrong = "errno was changed";
+    if (calloc(huge, 4) || errno != ENOMEM)
+        wrong = "calloc that overflows";
+    errno = 0;
+    if (malloc(huge) || errno != ENOMEM)
+        wrong = "malloc of too much";
+    errno = 0;
+    block = malloc(100);
+    memset(block, 7, 100);
+    if (reallocarray(block, huge, 4) || errno != ENOMEM || realloc(block, huge) || ((char *)block)[99] != 7)
+        wrong = "realloc of too much";
+    if (malloc_usable_size(block) < 100)
+        wrong = "usable size";
+    free(block);
+    if (posix_memalign(&block, 3, 8) != EINVAL)
+        wrong = "alignment";
+    return PyUnicode_FromString(wrong);
+}
+
+struct errand {
+    Py_ssize_t size, count;
+    void **blocks;
+    int release;
+};
+
+static void *run_errand(void *argument)
+{
+    struct errand *errand = argument;
+    for (Py_ssize_t i = 0; i < errand->count; i++)
+        if (errand->release)
+            free(errand->blocks[i]);
+        else
+            errand->blocks[i] = malloc(errand->size);
+    return NULL;
+}
+
+/* hold_in_thread(size, count) -> handle of blocks that a thread without Python allocated. */
+static PyObject *hold_in_thread(PyObject *module, PyObject *args)
+{
+    struct errand errand = {0};
+    pthread_t thread;
+    if (!PyArg_ParseTuple(args, "nn", &errand.size, &errand.count))
+        return NULL;
+    errand.blocks = calloc(errand.count + 2, sizeof *errand.blocks);
+    *errand.blocks++ = (void *)(intptr_t)3;
+    pthread_create(&thread, NULL, run_errand, &errand);
+    pthread_join(thread, NULL);
+    return PyLong_FromVoidPtr(errand.blocks - 1);
+}
+
+/* Frees the blocks of a handle in a thread without Python. */
+static PyObject *drop_in_thread(PyObject *module, PyObject *handle)
+{
+    struct errand errand = {.blocks = (void **)PyLong_AsVoidPtr(handle) + 1, .release = 1};
+    pthread_t thread;
+    while (errand.blocks[errand.count])
+        errand.count++;
+    pthread_create(&thread, NULL, run_errand, &errand);
+    pthread_join(thread, NULL);
+    free(errand.blocks - 1);
+    Py_RETURN_NONE;
+}
+
+/* Threads that know nothing of Python use the C allocator, each also freeing what others allocated. */
+static void *_Atomic shared[256];
+
+static void *c_storm_thread(void *rounds)
+{
+    unsigned state = (unsigned)(uintptr_t)&state;
+    for (long i = 0; i < (long)(intptr_t)rounds; i++) {
+        state = state * 1103515245u + 12345u;
+        unsigned size = 1 + (state >> 12 & 4095);
+        void *block = atomic_exchange(&shared[state >> 8 & 255], NULL);
+        switch (state >> 24 & 3) {
+        case 0: free(block); block = NULL; break;
+        case 1: block = realloc(block, size); memset(block, 1, 1); break;
+        case 2: free(block); block = calloc(1, size); break;
+        default: free(block); block = aligned_alloc(64, 64 * (size / 64 + 1));
+        }
+        free(atomic_exchange(&shared[state >> 16 & 255], block));
+    }
+    return NULL;
+}
+
+static PyObject *c_storm(PyObject *module, PyObject *args)
+{
+    int threads;
+    long rounds;
+    if (!PyArg_ParseTuple(args, "il", &threads, &rounds))
+        return NULL;
+    pthread_t running[64];
+    Py_BEGIN_ALLOW_THREADS
+    for (int i = 0; i < threads; i++)
+        pthread_create(&running[i], NULL, c_storm_thread, (void *)(intptr_t)rounds);
+    for (int i = 0; i < threads; i++)
+        pthread_join(running[i], NULL);
+    Py_END_ALLOW_THREADS
+    for (int i = 0; i < 256; i++)
+        free(atomic_exchange(&shared[i], NULL));
+    Py_RETURN_NONE;
+}
+
+/* hold_without_gil(size, count): a thread of Python's that has let go of the GIL allocates. */
+static PyObject *hold_without_gil(PyObject *module, PyObject *args)
+{
+    struct errand errand = {0};
+    if (!PyArg_ParseTuple(args, "nn", &errand.size, &errand.count))
+        return NULL;
+    errand.blocks = calloc(errand.count + 2, sizeof *errand.blocks);
+    *errand.blocks++ = (void *)(intptr_t)3;
+    Py_BEGIN_ALLOW_THREADS
+    run_errand(&errand);
+    Py_END_ALLOW_THREADS
+    return PyLong_FromVoidPtr(errand.blocks - 1);
+}
+
+/* map(size) -> address of an anonymous mapping; move(address, old size, size) -> address; unmap(address, size) */
+static PyObject *map(PyObject *module, PyObject *size)
+{
+    void *address = mmap(NULL, PyLong_AsSize_t(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return address_or_memory_error(address == MAP_FAILED ? NULL : address);
+}
+
+static PyObject *move(PyObject *module, PyObject *args)
+{
+    unsigned long long address;
+    Py_ssize_t old_size, size;
+    if (!PyArg_ParseTuple(args, "Knn", &address, &old_size, &size))
+        return NULL;
+    void *moved = mremap((void *)(uintptr_t)address, old_size, size, MREMAP_MAYMOVE);
+    return address_or_memory_error(moved == MAP_FAILED ? NULL : moved);
+}
+
+static PyObject *unmap(PyObject *module, PyObject *args)
+{
+    unsigned long long address;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "Kn", &address, &size))
+        return NULL;
+    return PyLong_FromLong(munmap((void *)(uintptr_t)address, size));
+}
+
 /* --- an allocator below the sampler that refuses on command ---------------------------------------------- */
 
 static PyMemAllocatorEx below[3];
@@ -226,6 +413,15 @@ static PyMethodDef methods[] = {
     {"drop", drop, METH_O, NULL},
     {"grow", grow, METH_VARARGS, NULL},
     {"raw_storm", raw_storm, METH_VARARGS, NULL},
+    {"allocate_aligned", allocate_aligned, METH_VARARGS, NULL},
+    {"check_corners", check_corners, METH_NOARGS, NULL},
+    {"hold_in_thread", hold_in_thread, METH_VARARGS, NULL},
+    {"drop_in_thread", drop_in_thread, METH_O, NULL},
+    {"hold_without_gil", hold_without_gil, METH_VARARGS, NULL},
+    {"c_storm", c_storm, METH_VARARGS, NULL},
+    {"map", map, METH_O, NULL},
+    {"move", move, METH_VARARGS, NULL},
+    {"unmap", unmap, METH_VARARGS, NULL},
     {"install_refusing", install_refusing, METH_NOARGS, NULL},
     {"refuse_realloc", refuse_realloc, METH_VARARGS, NULL},
     {"remember_allocators", remember_allocators, METH_NOARGS, NULL},

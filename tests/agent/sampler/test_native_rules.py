@@ -12,8 +12,14 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[3] / "agent" / "heapwatch" / "_sampler"
-HOOK_FILES = ("hooks", "live", "memory", "random", "rows", "stacks", "threads", "trace")
-PLAIN_READS = {"_PyThreadState_UncheckedGet", "PyThreadState_GetUnchecked", "PyCode_Type"}
+LIBRARY = SOURCES.parent / "_native"
+HOOK_FILES = ("callers", "hooks", "live", "memory", "native", "random", "rows", "stacks", "threads", "trace")
+PLAIN_READS = {
+    "_PyThreadState_UncheckedGet",
+    "PyThreadState_GetUnchecked",
+    "PyGILState_GetThisThreadState",
+    "PyCode_Type",
+}
 
 pytestmark = pytest.mark.skipif(not SOURCES.is_dir(), reason="needs the source tree")
 
@@ -55,7 +61,12 @@ def test_what_runs_in_hooks_calls_no_allocator(name, object_files) -> None:
     assert not {"malloc", "calloc", "realloc", "free", "printf", "fprintf"} & undefined
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: path.name)
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm from binutils")
+def test_the_preloaded_library_needs_nothing_of_python(preloaded) -> None:
+    assert not {symbol for symbol in undefined_symbols(Path(preloaded["LD_PRELOAD"])) if "Py" in symbol}
+
+
+@pytest.mark.parametrize("path", [*sources(), *LIBRARY.iterdir()], ids=lambda path: path.name)
 def test_every_file_says_its_thread_rule(path) -> None:
     header = path.read_text().split("*/")[0]
     assert header.startswith("/* ")
@@ -72,7 +83,7 @@ def test_names_carry_the_rule_of_their_file(path) -> None:
         assert hook is None
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*sources(), *LIBRARY.iterdir()], ids=lambda path: path.name)
 def test_files_and_functions_are_short(path) -> None:
     assert len(path.read_text().splitlines()) <= 400
     too_long = [(name, length) for name, length in definitions(path) if length > 50]

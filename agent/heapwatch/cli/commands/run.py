@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from heapwatch.cli.options import Failure
 HELP = "run a program with the agent in each Python process of it"
 
 BOOTSTRAP = Path(__file__).resolve().parents[2] / "bootstrap"
+LIBRARY = "libheapwatch_native.so"
 # A command line is seen by every user of the machine; "enabled" is what the command is for.
 _NOT_OPTIONS = {"enabled", "token"}
 
@@ -26,6 +28,7 @@ examples:
   heapwatch run -- gunicorn -w 4 shop:app
   heapwatch run --service shop --collector http://127.0.0.1:4040 -- gunicorn -w 4 shop:app
   heapwatch run -- python worker.py
+  heapwatch run --native -- python worker.py
 
 The program takes the place of this command: same process id, signals and exit code. A token for the
 collector is given in the environment: HEAPWATCH_TOKEN. Exit code 127 when there is no such program, 126
@@ -43,6 +46,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(
                 flag, default=None, metavar=_metavar(row), help=(row.help + default).replace("%", "%%")
             )
+    parser.add_argument(
+        "--native",
+        action="store_true",
+        help="see memory of C libraries and extensions too: preload a library that samples malloc and mmap",
+    )
     parser.add_argument("program", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run")
     parser.usage = "heapwatch run [--service NAME] [--collector ADDRESS] [options] -- COMMAND ..."
     parser.epilog = EXAMPLES
@@ -53,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     if not program:
         raise Failure("no program to run", "write it after --: heapwatch run -- gunicorn app:app")
     environ = environment(vars(args), os.environ)
+    if args.native:
+        environ["LD_PRELOAD"] = preload(native_library(), os.environ.get("LD_PRELOAD", ""))
     try:
         os.execvpe(program[0], program, environ)
     except FileNotFoundError:
@@ -77,6 +87,28 @@ def environment(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[
     path = [str(BOOTSTRAP), *filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))]
     result["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
     return result
+
+
+def native_library() -> Path:
+    """The library to preload, which lies beside the C extension. Failure when it isn't there."""
+    spec = importlib.util.find_spec("heapwatch._sampler")
+    path = Path(spec.origin or "").with_name(LIBRARY) if spec and spec.origin else Path(LIBRARY)
+    if not path.is_file():
+        raise Failure(
+            f"there is no native mode in this installation: {LIBRARY} is missing",
+            "reinstall heapwatch where there is a C compiler, or run without --native",
+        )
+    if {" ", ":"} & set(str(path)):
+        raise Failure(
+            f"{path} can't be preloaded, for its name has a blank or a colon in it",
+            "install heapwatch in a folder without them",
+        )
+    return path
+
+
+def preload(library: Path, present: str) -> str:
+    """LD_PRELOAD with `library` first: another allocator beside it must be behind it."""
+    return ":".join(dict.fromkeys([str(library), *present.replace(":", " ").split()]))
 
 
 def _options() -> Iterator[tuple[str, Setting]]:
