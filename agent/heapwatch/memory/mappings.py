@@ -10,6 +10,9 @@ from typing import Literal, NamedTuple
 
 Kind = Literal["heap", "thread heaps", "anonymous", "unreserved", "stacks", "files", "shared memory", "other"]
 
+HEAP_KINDS: tuple[Kind, ...] = ("heap", "thread heaps", "anonymous")
+"""Where objects live: what a forked process shares with its parent until either writes."""
+
 _KIB = 1024
 _ENTRY = re.compile(
     rb"^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)\n((?:[A-Z][A-Za-z_]*:.*\n?)+)", re.MULTILINE

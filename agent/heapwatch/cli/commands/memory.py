@@ -11,7 +11,7 @@ from heapwatch.cli.table import table
 from heapwatch.cli.units import count, share, size
 from heapwatch.control.client import ControlError
 from heapwatch.memory.breakdown import PARTS, divide
-from heapwatch.memory.mappings import read_mappings
+from heapwatch.memory.mappings import HEAP_KINDS, read_mappings
 from heapwatch.process import ProcessReader
 
 HELP = "divide a process's memory into parts that sum to its RSS"
@@ -34,7 +34,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(answers)
         return 0
-    print("\n\n".join(_text(pid, answer, args.classes) for pid, answer in answers.items()))
+    texts = [_text(pid, answer, args.classes) for pid, answer in answers.items()]
+    if len(answers) > 1:
+        texts.insert(0, _family(answers))
+    print("\n\n".join(texts))
     return 0
 
 
@@ -85,6 +88,20 @@ def _text(pid: int, answer: Mapping[str, Any], all_classes: bool) -> str:
             f"Not told apart: {', '.join(answer['unknown'])}. With an agent in the process they are."
         )
     return "\n".join(lines)
+
+
+def _family(answers: Mapping[int, Mapping[str, Any]]) -> str:
+    """What processes of one family still share: pages of the heap are, until somebody writes to them."""
+    rows = []
+    for pid, answer in answers.items():
+        heap = [pages for kind, pages in answer["mappings"].items() if kind in HEAP_KINDS]
+        shared = sum(pages["shared_clean"] + pages["shared_dirty"] for pages in heap)
+        private = sum(pages["private_clean"] + pages["private_dirty"] for pages in heap)
+        pss = sum(pages["pss"] for pages in answer["mappings"].values())
+        rows.append((str(pid), size(answer["rss"]), size(pss), size(shared), size(private)))
+    total = sum(pages["pss"] for answer in answers.values() for pages in answer["mappings"].values())
+    header = (">process", ">rss", ">its share (PSS)", ">heap shared", ">heap private")
+    return f"{table(header, rows)}\n{len(answers)} processes use {size(total)} together"
 
 
 def _unexplained_last(part: tuple[str, int]) -> tuple[bool, int]:
