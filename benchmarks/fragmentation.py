@@ -1,0 +1,148 @@
+"""How well the breakdown of memory predicts: what is held unused, and what malloc_trim gives back of it.
+
+    python -m benchmarks.fragmentation [--size 200] [--rounds 3]
+
+Each measurement is a child process of its own that fills `--size` MiB in one of several patterns, frees part
+of it, and compares what `heapwatch.memory` says with what the kernel then does. Writes JSON, prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from heapwatch.allocators import Malloc, Pymalloc
+from heapwatch.memory.own import OwnMemory
+from heapwatch.process import ProcessReader
+from heapwatch.sampler import NullSampler
+
+from benchmarks.overhead import machine
+
+MIB = 1 << 20
+FIGURES = ("rss", "explained", "pymalloc", "malloc", "predicted", "given_back", "milliseconds")
+
+
+def every_second(size: int) -> list[bytes]:
+    """Blocks of 600 to 8,000 bytes, every second one freed: holes between blocks that live."""
+    blocks = [bytes(random.randrange(600, 8000)) for _ in range(size // 4300)]
+    return blocks[::2]
+
+
+def burst(size: int) -> list[bytes]:
+    """Blocks as above, all of the second half freed: one large hole at the end."""
+    blocks = [bytes(random.randrange(600, 8000)) for _ in range(size // 4300)]
+    return blocks[: len(blocks) // 2]
+
+
+def pinned(size: int) -> list[bytes]:
+    """Small objects of which one in a thousand lives: some in every arena, so that none is given back."""
+    blocks = [b"%064d" % number for number in range(size // 112)]
+    return blocks[::1000]
+
+
+def mapped(size: int) -> list[bytes]:
+    """Blocks of 4 MiB, half of them freed: mappings that go back at once."""
+    blocks = [b"x" * (4 * MIB) for _ in range(size // (4 * MIB))]
+    return blocks[::2]
+
+
+PATTERNS: dict[str, Callable[[int], list[bytes]]] = {
+    pattern.__name__: pattern for pattern in (every_second, burst, pinned, mapped)
+}
+
+
+def child(pattern: str, size: int) -> dict[str, float]:
+    """One measurement, in this process."""
+    memory = OwnMemory(Malloc(), Pymalloc(), NullSampler("measured without"))
+    kept = PATTERNS[pattern](size)
+    began = time.perf_counter()
+    breakdown = memory.breakdown()
+    seconds = time.perf_counter() - began
+    before = ProcessReader().status().rss
+    ctypes.CDLL(None).malloc_trim(0)
+    after = ProcessReader().status().rss
+    del kept
+    return {
+        "rss": before / MIB,
+        "explained": breakdown.explained,
+        "pymalloc": breakdown.fragmentation["pymalloc"],
+        "malloc": breakdown.fragmentation["malloc"],
+        "predicted": breakdown.trimmable / MIB,
+        "given_back": (before - after) / MIB,
+        "milliseconds": seconds * 1000,
+    }
+
+
+def measure(size: int, rounds: int) -> dict[str, dict[str, Any]]:
+    """Median, lowest and highest of each figure, by pattern; patterns take turns."""
+    runs: dict[str, list[dict[str, float]]] = {pattern: [] for pattern in PATTERNS}
+    for _ in range(rounds):
+        for pattern in PATTERNS:
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.fragmentation",
+                "--child",
+                pattern,
+                "--size",
+                str(size),
+            ]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            runs[pattern].append(json.loads(done.stdout))
+    return {
+        pattern: {
+            figure: {
+                "median": statistics.median(run[figure] for run in results),
+                "lowest": min(run[figure] for run in results),
+                "highest": max(run[figure] for run in results),
+            }
+            for figure in FIGURES
+        }
+        for pattern, results in runs.items()
+    }
+
+
+def show(results: dict[str, dict[str, Any]]) -> None:
+    print(
+        f"{'':<14}{'rss':>9}{'explained':>11}{'unused: pymalloc':>18}{'malloc':>8}"
+        f"{'trim: said':>14}{'did':>10}"
+    )
+    for pattern, figures in results.items():
+        of = {figure: values["median"] for figure, values in figures.items()}
+        print(
+            f"{pattern:<14}{of['rss']:>5.0f} MiB{of['explained']:>11.1%}{of['pymalloc']:>18.0%}"
+            f"{of['malloc']:>8.0%}{of['predicted']:>10.1f} MiB{of['given_back']:>6.1f} MiB"
+            f"  read in {of['milliseconds']:.1f} ms"
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--size", type=int, default=200, help="MiB that are allocated")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each pattern is measured")
+    parser.add_argument("--output", type=Path, default=Path("build/benchmarks/fragmentation.json"))
+    parser.add_argument("--child", choices=PATTERNS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(child(args.child, args.size * MIB)))
+        return 0
+    results = measure(args.size, args.rounds)
+    show(results)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    report = {"machine": machine(), "size_mib": args.size, "rounds": args.rounds, "patterns": results}
+    args.output.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"written to {args.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
