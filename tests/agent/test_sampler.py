@@ -42,7 +42,7 @@ class ScriptedExtension:
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]:
         return [(4096, 64, 1.5, 2)][:limit]
 
-    def objects(self, stack: int, limit: int) -> list[object]:
+    def objects(self, stack: int, limit: int, budget: float = 0) -> list[object]:
         return [stack]
 
     def stats(self) -> dict[str, int | float]:
