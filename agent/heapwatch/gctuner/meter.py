@@ -11,6 +11,7 @@ from heapwatch.gctuner.model import Rates
 from heapwatch.instrument.inflight import InFlight
 from heapwatch.sampler import Sampler
 
+COST_RISE = 1.1
 USUAL_BYTES = 128.0
 """Taken for the size of an object where no sampler says it."""
 
@@ -47,6 +48,7 @@ class Meter:
             clock,
         )
         self._began = clock()
+        self._lowest_cost = 0.0
         self._start()
 
     def age(self) -> float:
@@ -89,13 +91,20 @@ class Meter:
         age = max(seconds, self._clock() - self._began)
         return Rates(
             allocated=sum(n.examined - b.examined for n, b in zip(now, before, strict=True)) / seconds,
-            young_cost=pause / examined if examined else 0.0,
+            young_cost=self._cost(pause / examined) if examined else self._lowest_cost,
             survival=min(1.0, max(0.0, 1 - collected / examined)) if examined else 1.0,
             old_garbage=now[2].collected / age,
             full_pause=self._stats.last_full,
             object_bytes=max(64.0, sampled.get("live_bytes", 0) / blocks) if blocks else USUAL_BYTES,
             rss=rss,
         )
+
+    def _cost(self, measured: float) -> float:
+        # A busy machine stops the process inside collections: the lowest cost is the true one. It may rise
+        # slowly, since the service changes.
+        allowed = self._lowest_cost * COST_RISE or measured
+        self._lowest_cost = min(measured, allowed)
+        return self._lowest_cost
 
     def _start(self, now: list[Generation] | None = None, rss: int | None = None) -> None:
         self._since = self._clock()

@@ -27,6 +27,8 @@ TIME_SHARE = 0.01
 """Part of the time that is worth as much as MEMORY_SHARE of memory."""
 FULL_SHARE = 0.02
 """Part of the time that full collections may take, unless memory runs out."""
+SMALLEST_YOUNG = 4
+"""Times the natural threshold: below that, a request's objects have no room before a collection."""
 LARGEST_YOUNG = 200_000
 LARGEST_OLD = 1000
 LOWEST_GARBAGE = 0.05
@@ -64,12 +66,12 @@ class Plan:
 
 
 def make_plan(rates: Rates, natural: Thresholds, limits: Limits) -> Plan:
-    """The plan for `rates`. It never collects young objects more often than `natural` does."""
+    """The plan for `rates`; its thresholds are never below the `natural` ones."""
     room = budget(rates.rss, limits)
     garbage = max(LOWEST_GARBAGE, 1 - rates.survival)
     by_memory = room / (rates.object_bytes * garbage)
     by_pause = PAUSE_TARGET / rates.young_cost if rates.young_cost > 0 else LARGEST_YOUNG
-    young = int(max(natural[0], min(by_memory, by_pause, LARGEST_YOUNG)))
+    young = int(max(SMALLEST_YOUNG * natural[0], min(by_memory, by_pause, LARGEST_YOUNG)))
     interval = full_interval(rates, room, limits)
     middle_per_second = rates.allocated / (young * max(1, natural[1]))
     old = int(max(natural[2], min(LARGEST_OLD, interval * middle_per_second)))

@@ -15,7 +15,7 @@ from heapwatch.gctuner.meter import Figures, Meter
 from heapwatch.gctuner.model import PAUSE_TARGET, Limits, Plan, Rates, budget, make_plan
 from heapwatch.gctuner.schedule import Schedule
 from heapwatch.gctuner.trial import Trial
-from heapwatch.gctuner.versions import cannot_act
+from heapwatch.gctuner.versions import OWN_FROZEN, cannot_act
 from heapwatch.instrument.inflight import InFlight
 from heapwatch.sampler import Sampler
 
@@ -29,6 +29,7 @@ PRESSURE_SPACING = 10.0
 LONGEST_SPACING = 600.0
 THAW = 3600.0
 REFREEZE = 300.0
+FREEZE_WAIT = 5.0
 WORTH_FREEZING = 4 * PAUSE_TARGET
 CHANGED = 0.25
 OURS_NO_MORE = "the service has set the collector up itself"
@@ -75,7 +76,8 @@ class Tuner:
         self._backoff = BACKOFF
         self._beat = clock()
         self._froze_at: float | None = None
-        self._inherited = controls.frozen > 0
+        self._freeze_since = 0.0
+        self._inherited = controls.count_frozen() > OWN_FROZEN
         self._next_pressure_check = 0.0
         self._next_pressure = 0.0
         self._pressure_spacing = PRESSURE_SPACING
@@ -144,7 +146,7 @@ class Tuner:
         try:
             if self._clock() - self._beat > WATCHDOG:
                 self._stand_down("restore", "the agent's thread is silent")
-            elif not running and self._wants_freeze():
+            elif self._wants_freeze() and self._may_freeze(running):
                 self._freeze()
             else:
                 self._schedule.at_boundary(running)
@@ -264,7 +266,15 @@ class Tuner:
         age = self._clock() - self._froze_at
         return age > THAW or (age > REFREEZE and self.stats.last_full > WORTH_FREEZING)
 
+    def _may_freeze(self, running: int) -> bool:
+        """Now if no request runs; in a process that is never without one, after FREEZE_WAIT seconds."""
+        if not running:
+            return True
+        self._freeze_since = self._freeze_since or self._clock()
+        return self._clock() - self._freeze_since > FREEZE_WAIT
+
     def _freeze(self) -> None:
+        self._freeze_since = 0.0
         before, held = self._rss(), self._controls.frozen
         if self._froze_at is not None and self._clock() - self._froze_at > THAW:
             self._thaw()

@@ -44,7 +44,7 @@ def test_observing_changes_nothing_and_says_what_it_would_do(world: World) -> No
 def test_acting_collects_at_the_end_of_requests_and_not_inside(world: World) -> None:
     world.acting()
     inside, outside = sum(world.stats.inside().counts), sum(world.stats.outside().counts)
-    world.serve(200, garbage=2000)
+    world.serve(200, garbage=1000)
     assert sum(world.stats.inside().counts) == inside
     assert sum(world.stats.outside().counts) > outside + 5
 
@@ -95,11 +95,11 @@ def test_what_survives_the_warm_up_is_frozen_between_requests(world: World) -> N
 def test_idle_processes_collect_early(world: World) -> None:
     tuner = world.acting()
     dead = cycle()
-    litter = [[] for _ in range(3000)]
+    kept = [[] for _ in range(world.controls.natural[0] + 200)]
     world.pass_time(tuner, 1)
     assert dead() is None
     assert tuner.journal.counts["idle", "act"] >= 1
-    assert litter
+    assert kept
 
 
 @acts
