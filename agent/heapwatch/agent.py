@@ -18,6 +18,7 @@ from heapwatch.gctuner.tuner import Tuner
 from heapwatch.identity import Identity
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.memory.own import OwnMemory
+from heapwatch.phases import Phases
 from heapwatch.profiles import Profiles
 from heapwatch.sampler import OWN_WORK, Sampler
 from heapwatch.threads import BackgroundThread, Signal
@@ -38,7 +39,7 @@ class Agent:
 
     What the thread allocates is labelled OWN_WORK, so that it can be told from the service's.
 
-    Whoever plugs in finds `settings`, `identity`, `sampler`, `profiles`, `leaks`, `memory` and `failures`;
+    Whoever plugs in finds `settings`, `identity`, `sampler`, `profiles`, `leaks`, `memory`, `phases`, `failures`;
     `courier` is None without a collector, `tuner` where nobody tunes the garbage collector.
     """
 
@@ -52,6 +53,7 @@ class Agent:
         courier: Courier | None = None,
         memory: OwnMemory | None = None,
         tuner: Tuner | None = None,
+        phases: Phases | None = None,
     ) -> None:
         self.settings = settings
         self.identity = identity
@@ -60,6 +62,7 @@ class Agent:
         self.leaks = leaks
         self.failures = failures
         self.courier = courier
+        self.phases = phases or Phases()
         self.memory = memory or OwnMemory(Malloc(), Pymalloc(), sampler)
         self.tuner = tuner
         self._tasks: list[_Task] = []

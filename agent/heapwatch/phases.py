@@ -16,7 +16,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -96,14 +96,15 @@ class Span:
 class Runs:
     """What the runs of a phase add up to: counts of DURATION_BUCKETS and one more, seconds, bytes.
 
-    `peak` is the largest since it was last collected, `growth` that of the last run.
+    `peak` is the largest since the last delivery, `highest` the largest ever, `growth` that of the last run.
     """
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(DURATION_BUCKETS) + 1))
     seconds: float = 0.0
     peak: int = 0
+    highest: int = 0
     growth: int = 0
-    fresh: bool = False
+    delivered: bool = True
 
 
 class Phases:
@@ -163,13 +164,16 @@ class Phases:
         return report
 
     def runs(self) -> dict[str, Runs]:
-        """Totals by name; `peak` of each starts anew with its next run."""
+        """A copy of the totals by name."""
         with self._renewed():
-            copies = {}
-            for name, runs in self._runs.items():
-                copies[name] = Runs(list(runs.counts), runs.seconds, runs.peak, runs.growth)
-                runs.fresh = False
-            return copies
+            return {name: replace(runs, counts=list(runs.counts)) for name, runs in self._runs.items()}
+
+    def deliver(self) -> dict[str, Runs]:
+        """The same for a delivery: `peak` of each starts anew with its next run."""
+        with self._renewed():
+            for runs in self._runs.values():
+                runs.delivered = True
+            return self.runs()
 
     def _reset(self) -> None:
         self._pid = os.getpid()
@@ -226,8 +230,9 @@ class Phases:
         runs.counts[bisect_left(DURATION_BUCKETS, report.seconds)] += 1
         runs.seconds += report.seconds
         runs.growth = report.delta
-        runs.peak = max(runs.peak, report.peak) if runs.fresh else report.peak
-        runs.fresh = True
+        runs.peak = report.peak if runs.delivered else max(runs.peak, report.peak)
+        runs.highest = max(runs.highest, report.peak)
+        runs.delivered = False
 
 
 class Phase:

@@ -153,7 +153,7 @@ class Telemetry:
 
     def _phases(self) -> Iterator[Point]:
         metric = BY_NAME["heapwatch.phase.duration"]
-        for name, runs in self.phases.runs().items():
+        for name, runs in self.phases.deliver().items():
             attributes = {"heapwatch.phase": name}
             yield Histogram(metric, tuple(runs.counts), runs.seconds, attributes)
             yield _number("heapwatch.phase.peak", runs.peak, **attributes)

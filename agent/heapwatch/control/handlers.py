@@ -125,11 +125,20 @@ def trim(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def memory(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
-    """RSS in parts, as `Breakdown.to_json`, with `peak` and the estimated `agent_bytes` among the used."""
+    """RSS in parts as `Breakdown.to_json`; `peak`, `phases`, and the `agent_bytes` among the used."""
     return {
         **agent.memory.breakdown().to_json(),
         "peak": ProcessReader().status().peak,
         "agent_bytes": agent.sampler.stats().get("agent_bytes", 0),
+        "phases": {
+            name: {
+                "runs": sum(runs.counts),
+                "seconds": runs.seconds,
+                "peak": runs.highest,
+                "growth": runs.growth,
+            }
+            for name, runs in agent.phases.runs().items()
+        },
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -164,9 +165,10 @@ def test_the_command_explains_the_reference_app(
     env = {"HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run")}
     script = tmp_path / "app.py"
     script.write_text(
-        "import heapwatch_app, sys, threading\n"
+        "import heapwatch, heapwatch_app, sys, threading\n"
         "import flask, sqlalchemy, PIL.Image, jinja2\n"
-        "kept = [flask.Flask(str(n)) for n in range(200)]\n"
+        "with heapwatch.phase('make apps'):\n"
+        "    kept = [flask.Flask(str(n)) for n in range(200)]\n"
         "print('ready', flush=True)\nthreading.Event().wait()\n"
     )
     child = spawn(*heapwatch, "run", "--", sys.executable, str(script), env=env)
@@ -186,5 +188,6 @@ def test_the_command_explains_the_reference_app(
     text = memory()
     assert "pymalloc used" in text
     assert "private dirty" in text
+    assert re.search(r"MiB +1 +.* make apps", text)
     assert f"heapwatch trim {child.pid} would give back" in text
     assert all(len(line) <= 100 for line in text.splitlines())

@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 
 def spike(size: int) -> None:
-    """Use `size` MiB and give them back."""
+    """Use `size` MiB and give them back; of 33 and more the C library keeps nothing."""
     block = bytearray(b"x") * (size * MIB)
     del block
 
@@ -203,13 +203,14 @@ def test_a_delivery_gets_the_largest_peak_since_the_one_before(phases: Phases) -
             spike(size)
 
     def delivered() -> float:
-        return (phases.runs()["p"].peak - ProcessReader().status().rss) / MIB
+        return (phases.deliver()["p"].peak - ProcessReader().status().rss) / MIB
 
-    run(90), run(10)
+    run(90), run(40)
     assert delivered() == pytest.approx(90, abs=8)
     assert delivered() == pytest.approx(90, abs=8)
-    run(20)
-    assert delivered() == pytest.approx(20, abs=8)
+    run(60)
+    assert delivered() == pytest.approx(60, abs=8)
+    assert phases.runs()["p"].highest > phases.runs()["p"].peak
 
 
 class Recorded:
@@ -269,9 +270,9 @@ def test_a_forked_child_begins_anew(phases: Phases) -> None:
         child = os.fork()
         if child == 0:
             with Phase(phases, "child") as span:
-                spike(30)
+                spike(40)
             good = span.report is not None and list(phases.runs()) == ["parent/child"]
-            os._exit(0 if good and 20 < peak(span) < 40 else 1)
+            os._exit(0 if good and 30 < peak(span) < 50 else 1)
         release.set()
         holder.join()
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -280,9 +281,9 @@ def test_a_forked_child_begins_anew(phases: Phases) -> None:
 
 def test_the_public_names_work_without_an_agent() -> None:
     with heapwatch.phase("public") as public:
-        spike(20)
+        spike(40)
         heapwatch.checkpoint("done")
-    assert peak(public) == pytest.approx(20, abs=8)
+    assert peak(public) == pytest.approx(40, abs=8)
 
 
 def test_the_example_shows_a_spike() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
 from heapwatch.cli.table import table
-from heapwatch.cli.units import count, share, size
+from heapwatch.cli.units import count, duration, share, signed_size, size
 from heapwatch.control.client import ControlError
 from heapwatch.memory.breakdown import PARTS, divide
 from heapwatch.memory.mappings import HEAP_KINDS, read_mappings
@@ -83,6 +83,8 @@ def _text(pid: int, answer: Mapping[str, Any], all_classes: bool) -> str:
         lines.append(f"heapwatch trim {pid} would give back {size(answer['trimmable'])}")
     if answer["pymalloc"] is not None:
         lines += ["", _classes(answer["pymalloc"]["classes"], all_classes)]
+    if answer.get("phases"):
+        lines += ["", _phases(answer["phases"])]
     if answer["unknown"]:
         lines.append(
             f"Not told apart: {', '.join(answer['unknown'])}. With an agent in the process they are."
@@ -123,6 +125,21 @@ def _pages(mappings: Mapping[str, Mapping[str, int]]) -> str:
     ]
     header = (">resident", ">private dirty", ">clean", ">shared dirty", ">clean", "mappings")
     return table(header, rows)
+
+
+def _phases(phases: Mapping[str, Mapping[str, Any]]) -> str:
+    """The phases that the service names, the highest peak first."""
+    rows = [
+        (
+            size(runs["peak"]),
+            signed_size(runs["growth"]),
+            count(runs["runs"]),
+            duration(runs["seconds"] / runs["runs"]),
+            name,
+        )
+        for name, runs in sorted(phases.items(), key=lambda item: -item[1]["peak"])
+    ]
+    return table((">highest rss", ">growth of the last", ">runs", ">mean", "phase"), rows)
 
 
 def _classes(classes: list[Mapping[str, int]], all_classes: bool) -> str:
