@@ -39,8 +39,8 @@ class Agent:
 
     What the thread allocates is labelled OWN_WORK, so that it can be told from the service's.
 
-    Whoever plugs in finds `settings`, `identity`, `sampler`, `profiles`, `leaks`, `memory`, `phases`, `failures`;
-    `courier` is None without a collector, `tuner` where nobody tunes the garbage collector.
+    Whoever plugs in finds `settings`, `identity`, `sampler`, `profiles`, `leaks`, `memory`, `phases` and
+    `failures`; `courier` is None without a collector, `tuner` where nobody tunes the garbage collector.
     """
 
     def __init__(
