@@ -84,13 +84,14 @@ def serving(mode: str, worker: str, objects: int, folder: Path) -> Iterator[int]
     command += ["-w", "1", "-k", worker, "-t", "120", "--chdir", str(APP.parent), "--log-level", "warning"]
     if worker == "gthread":
         command += ["--threads", "4"]
-    server = subprocess.Popen(command, env=environment)
+    server = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         wait_for(lambda: answers(port), 120, "the application to load")
         yield port
     finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(30)
+        # Not gracefully: to take down a heap of this size object by object takes long, and tells nothing.
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
 
 
 def answers(port: int) -> bool:
