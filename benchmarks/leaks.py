@@ -255,9 +255,10 @@ def _line(result: Result) -> str:
         if getattr(result, name) is False
     )
     wrong = f"  NOT{notes}" if notes else ""
+    took = f"{result.seconds:6.1f} s ({result.cpu_seconds:5.1f} CPU)"
     return (
         f"{mark} {result.case:30} {result.variant:5} {said:5} {result.kind:6} {rate} {known:>8}"
-        f" {result.seconds:6.1f} s ({result.cpu_seconds:5.1f} CPU)  {result.culprit[-70:]}{wrong}{result.error}"
+        f" {took}  {result.culprit[-70:]}{wrong}{result.error}"
     )
 
 

@@ -46,9 +46,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if mark is None or not pyfuncitem.config.getoption("--heapwatch"):
         return None
     # They load the sampler: not for a run that doesn't ask for it.
+    from heapwatch.cli.leaktest_text import text
     from heapwatch.leaktest.program import Broken
     from heapwatch.leaktest.session import Session, started_sampler
-    from heapwatch.leaktest.text import text
 
     plan = _plan(pyfuncitem.name, mark)
     names = inspect.signature(pyfuncitem.obj).parameters

@@ -39,6 +39,8 @@ DOUBLINGS = 3
 ABOUT_TWICE = (1.4, 2.9)
 OVERDUE = 2.2
 """Times the time of the last step: by then a further one should have come."""
+WAVERS = 5.0
+"""Standard deviations of the looks: growth in the window below that may be chance, when births don't tell."""
 RULED_OUT = 3.0
 """Standard errors below which a part is too weak for a leak."""
 
@@ -94,7 +96,7 @@ def judge(series: Series, run: Run) -> Judgement:
     grown, counted = _rises(series.bytes, window), _rises(series.objects, window)
     rate, objects = sum(grown) / steps, sum(counted) / steps
     size = _sample_size(series, run.interval)
-    error = math.sqrt(sum(map(abs, grown)) * size) / steps
+    error = math.sqrt(sum(map(abs, grown)) * _variance(series, run.interval)) / steps
     if _doubles(series.bytes, run):
         overall = (series.bytes[-1] - series.bytes[0]) / (segment * (len(series.bytes) - 1))
         answer: Answer = "leak" if run.last else "unsure"
@@ -108,7 +110,9 @@ def judge(series: Series, run: Run) -> Judgement:
             answer = _combined(answer, _survivors(_by_part(series.born, window), sample))
     else:
         answer = _level(grown, size)
-    if rate - SURE * error < floor:
+        if answer != "leak" and run.last and _enlarged(series.bytes, window):
+            answer = "leak"
+    if rate - SURE * error < floor or (series.born is None and _wavers(series.bytes, window)):
         answer = _combined(answer, "unsure")
     return Judgement(answer, rate, error, objects, _why(grown))
 
@@ -151,6 +155,14 @@ def _sample_size(series: Series, interval: float) -> float:
     return size / -math.expm1(-size / interval)
 
 
+def _variance(series: Series, interval: float) -> float:
+    """Variance of the estimate for each byte: s / (exp(s / R) - 1); none for blocks sure to be sampled."""
+    if series.sample:
+        return series.sample
+    size = max(1.0, _mean_size(series))
+    return size / math.expm1(min(700.0, size / interval))
+
+
 def _level(rises: Sequence[float], sample: float) -> Answer:
     """Whether a level that rises so goes on for good; a sample stands for `sample`."""
     mean = sum(rises) / len(rises)
@@ -179,6 +191,25 @@ def _doubles(values: Sequence[float], run: Run) -> bool:
     low, high = ABOUT_TWICE
     now, then = (run.before + run.segment * look for look in (len(rises), last[-1][0]))
     return all(low <= ratio <= high for ratio in ratios) and now <= OVERDUE * then
+
+
+def _enlarged(values: Sequence[float], window: range) -> bool:
+    """Whether the level rises as that of a list does, by a fraction of itself each time: about as much in
+    both halves of the window, and it never falls."""
+    inside = [values[look] for look in window]
+    first, second = inside[len(inside) // 2] - inside[0], inside[-1] - inside[len(inside) // 2]
+    return inside == sorted(inside) and min(first, second) >= LEAST * max(first, second) > 0
+
+
+def _wavers(values: Sequence[float], window: range) -> bool:
+    """Whether the looks scatter about a line so much that floors may rise by chance."""
+    inside = [values[look] for look in window]
+    middle, mean = (len(inside) - 1) / 2, sum(inside) / len(inside)
+    slope = sum((x - middle) * v for x, v in enumerate(inside)) / sum(
+        (x - middle) ** 2 for x in range(len(inside))
+    )
+    scatter = sum((v - mean - slope * (x - middle)) ** 2 for x, v in enumerate(inside)) / len(inside)
+    return slope * len(inside) < WAVERS * math.sqrt(scatter)
 
 
 def _survivors(parts: Sequence[float], sample: float) -> Answer:

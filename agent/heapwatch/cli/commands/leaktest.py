@@ -6,12 +6,12 @@ import argparse
 import sys
 import time
 
+from heapwatch.cli.leaktest_text import text
 from heapwatch.cli.options import print_json
 from heapwatch.leaktest.plan import STEPS, Plan, default_warmup
 from heapwatch.leaktest.report import to_json
 from heapwatch.leaktest.runner import TestFailed
 from heapwatch.leaktest.runner import run as run_test
-from heapwatch.leaktest.text import text
 
 HELP = "run a piece of code many times and say whether it leaks, where, and what holds it"
 
