@@ -44,11 +44,26 @@ class WsgiMiddleware:
             request.status = 500
             request.end()
             raise
-        # A list is complete, and a server sends a file wrapper itself if it gets it unwrapped.
-        if isinstance(body, list | tuple | environ.get("wsgi.file_wrapper", list)):
+        complete = isinstance(body, list | tuple)
+        # A server sends a file wrapper itself if it gets it unwrapped.
+        if complete or isinstance(body, environ.get("wsgi.file_wrapper", list)):
             request.end()
-            return body
+            return _Complete(body, request) if complete else body
         return _Body(body, request)
+
+
+class _Complete(list[bytes]):
+    """A body that is complete: still a list, whose length servers may ask, with a word when it is sent."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, parts: Iterable[bytes], request: Request) -> None:
+        super().__init__(parts)
+        self._request = request
+
+    def close(self) -> None:
+        """Called by the server after the last byte."""
+        self._request.sent()
 
 
 class _Body:
