@@ -6,7 +6,8 @@ Each measurement is a fresh gunicorn with one worker; "off" and "act" take turns
 the tuner alone makes the difference. The load is closed: every client asks again as soon as it has its
 answer, so there is no idle time to hide collections in. Pauses are counted by the application's own gc
 callback, not by the agent: pause_* is the time that collections took while a request ran, over all requests
-(pause_seen_*: over those that saw any). request_* are durations as clients see them, waiting included.
+(pause_seen_*: over those that saw any). request_* are durations as clients see them, waiting included;
+cpu_per_request is what a busy machine disturbs least.
 Reported is act against off in the same round: median of the rounds. Writes JSON and prints a table.
 """
 
@@ -45,6 +46,7 @@ FIGURES = (
     "request_p50",
     "request_p99",
     "throughput",
+    "cpu_per_request",
     "rss",
     "peak",
 )

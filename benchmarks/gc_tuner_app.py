@@ -52,6 +52,7 @@ class Pauses:
     def reset(self) -> None:
         self.since = time.perf_counter()
         self.at_reset = self.total
+        self.cpu_at_reset = time.process_time()
         self.suffered: list[float] = []
 
     def _collected(self, phase: str, info: dict[str, int]) -> None:
@@ -105,6 +106,7 @@ def figures() -> Any:
         pause_longest=_quantile(ordered, 1.0),
         pause_seen_p99=_quantile(seen, 0.99),
         pause_share=(pauses.total - pauses.at_reset) / (time.perf_counter() - pauses.since),
+        cpu_per_request=(time.process_time() - pauses.cpu_at_reset) / max(1, len(ordered)),
         rss=int(memory["VmRSS"].split()[0]) * 1024,
         peak=int(memory["VmHWM"].split()[0]) * 1024,
     )
