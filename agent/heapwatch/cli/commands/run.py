@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,11 +14,11 @@ from heapwatch_wire.config import Setting, parse, variable
 from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.cli.options import Failure
+from heapwatch.native import NoNativeMode, library, preload
 
 HELP = "run a program with the agent in each Python process of it"
 
 BOOTSTRAP = Path(__file__).resolve().parents[2] / "bootstrap"
-LIBRARY = "libheapwatch_native.so"
 # A command line is seen by every user of the machine; "enabled" is what the command is for.
 _NOT_OPTIONS = {"enabled", "token"}
 
@@ -62,7 +61,10 @@ def run(args: argparse.Namespace) -> int:
         raise Failure("no program to run", "write it after --: heapwatch run -- gunicorn app:app")
     environ = environment(vars(args), os.environ)
     if args.native:
-        environ["LD_PRELOAD"] = preload(native_library(), os.environ.get("LD_PRELOAD", ""))
+        try:
+            environ["LD_PRELOAD"] = preload(library(), os.environ.get("LD_PRELOAD", ""))
+        except NoNativeMode as error:
+            raise Failure(str(error), error.mend) from None
     try:
         os.execvpe(program[0], program, environ)
     except FileNotFoundError:
@@ -87,28 +89,6 @@ def environment(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[
     path = [str(BOOTSTRAP), *filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))]
     result["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
     return result
-
-
-def native_library() -> Path:
-    """The library to preload, which lies beside the C extension. Failure when it isn't there."""
-    spec = importlib.util.find_spec("heapwatch._sampler")
-    path = Path(spec.origin or "").with_name(LIBRARY) if spec and spec.origin else Path(LIBRARY)
-    if not path.is_file():
-        raise Failure(
-            f"there is no native mode in this installation: {LIBRARY} is missing",
-            "reinstall heapwatch where there is a C compiler, or run without --native",
-        )
-    if {" ", ":"} & set(str(path)):
-        raise Failure(
-            f"{path} can't be preloaded, for its name has a blank or a colon in it",
-            "install heapwatch in a folder without them",
-        )
-    return path
-
-
-def preload(library: Path, present: str) -> str:
-    """LD_PRELOAD with `library` first: another allocator beside it must be behind it."""
-    return ":".join(dict.fromkeys([str(library), *present.replace(":", " ").split()]))
 
 
 def _options() -> Iterator[tuple[str, Setting]]:
