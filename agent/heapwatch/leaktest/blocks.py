@@ -11,10 +11,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
+from heapwatch_wire.sites import is_native
+
+from heapwatch.leaktest.measure import Track
 from heapwatch.sampler import Sampler, objects_within
 
 _WORD = ctypes.sizeof(ctypes.c_void_p)
@@ -32,8 +35,9 @@ class Survivors:
     """Objects of a stack that were born under a label below `before`; stands in for the sampler in a search
     for holders."""
 
-    def __init__(self, sampler: Sampler, before: int) -> None:
+    def __init__(self, sampler: Sampler, before: int, tracks: Iterable[Track]) -> None:
         self._sampler = sampler
+        self._native = {t.stack_id for t in tracks if any(map(is_native, t.frames[:1]))}
         self._before = before
         self._types = {id(kind): kind for kind in _all_types()}
 
@@ -51,21 +55,25 @@ class Survivors:
         """Objects of the stack, or that own a block of it as storage, old or new."""
         return objects_within(stack_id, OWNERS, BUDGET)
 
-    def share(self, stack_ids: Sequence[int]) -> float:
-        """The fraction of surviving blocks that are objects, or storage of one."""
-        blocks = objects = 0
-        for stack_id in stack_ids:
-            with _alone():
-                addresses = self._addresses(stack_id)
-                own = sum(bool(list(self._object(address, size))) for address, size in addresses)
-            blocks += len(addresses)
-            objects += len(addresses) if own < len(addresses) and objects_within(stack_id, 1, BUDGET) else own
-        return objects / blocks if blocks else 0.0
+    def share(self, tracks: Sequence[Track]) -> float:
+        """The fraction of the tracks' bytes that are objects, or storage of one."""
+        total = sum(track.bytes[-1] for track in tracks)
+        owned = sum(track.bytes[-1] * self._share(track.stack_id) for track in tracks)
+        return owned / total if total else 0.0
+
+    def _share(self, stack_id: int) -> float:
+        with _alone():
+            addresses = self._addresses(stack_id)
+            own = sum(bool(list(self._object(address, size))) for address, size in addresses)
+        if own * 2 < len(addresses) and objects_within(stack_id, 1, BUDGET):
+            return 1.0
+        return own / len(addresses) if addresses else 0.0
 
     def _addresses(self, stack_id: int) -> list[tuple[int, int]]:
+        if stack_id in self._native:
+            return []  # Such blocks may be freed at any time, for that takes no GIL.
         samples = self._sampler.live_samples(stack_id, LOOKED_AT)
-        old = [s for s in samples if s.label < self._before]
-        return [(s.address, s.size) for s in old]
+        return [(s.address, s.size) for s in samples if s.label < self._before]
 
     def _object(self, address: int, size: int) -> Iterator[object]:
         for head in _HEADS:

@@ -1,7 +1,8 @@
 """The process that runs the user's file: `python -m heapwatch.leaktest.child`.
 
-Arguments: a pipe's file descriptor and the plan as JSON. It writes one JSON object a line to the pipe:
-{"done": steps, "of": steps} now and then, last {"report": ...} or {"error": text}.
+Arguments: a pipe's file descriptor, the plan as JSON, and LD_PRELOAD for processes that the file starts. It
+writes one JSON object a line to the pipe: {"done": steps, "of": steps} now and then, last {"report": ...} or
+{"error": text}.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ def main(arguments: list[str]) -> int:
     descriptor = int(arguments[0])
     plan = Plan(**json.loads(arguments[1]))
     os.set_inheritable(descriptor, False)
+    os.environ.pop("LD_PRELOAD", None)
+    if arguments[2]:
+        os.environ["LD_PRELOAD"] = arguments[2]
     with os.fdopen(descriptor, "w", encoding="utf-8") as pipe:
 
         def tell(message: dict[str, object]) -> None:

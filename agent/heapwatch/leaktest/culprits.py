@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from heapwatch_wire.evidence import Call, Holder
-from heapwatch_wire.sites import Stack, is_installed, responsible
+from heapwatch_wire.sites import Stack, is_installed, is_native, responsible
 
 from heapwatch.leaks.holders import HolderSearch, Outcome, Wanted
 from heapwatch.leaks.roots import is_own_file
 from heapwatch.leaktest.blocks import Survivors
-from heapwatch.leaktest.extensions import called_at, module_of_type
+from heapwatch.leaktest.extensions import called_at, module_of_library, module_of_type
 from heapwatch.leaktest.keepers import keeper
 from heapwatch.leaktest.report import LeakSite
 from heapwatch.leaktest.sites import Site
@@ -78,18 +78,19 @@ def _outcomes(sites: Sequence[Site], survivors: Survivors) -> list[Outcome]:
     return search.outcomes()
 
 
-def _rank(finding: Finding) -> tuple[bool, bool, float]:
-    """Cycles first, then what installed packages make, then the fastest."""
+def _rank(finding: Finding) -> tuple[bool, bool, bool, float]:
+    """Lines of Python first; of these cycles, then what installed packages make, then the fastest."""
     roots = {holder.root for holder in finding.outcome.holders}
     hidden = bool(roots) and roots <= set(_OUT_OF_SIGHT)
     closes = hidden and any(map(_in_cycle, finding.objects))
     installed = hidden and is_installed(finding.site.frame)
-    return (not closes, not installed, -finding.site.judgement.bytes_per_step)
+    native = is_native(finding.site.frame)
+    return (native, not closes, not installed, -finding.site.judgement.bytes_per_step)
 
 
 def describe(findings: Sequence[Finding], run: Callable[[], None]) -> list[LeakSite]:
     """The findings for the report; `run` runs a few more steps, to see which extension modules they call."""
-    modules = called_at((finding.site.frame for finding in findings), run)
+    modules = called_at([finding.site.frame for finding in findings], run)
     described = []
     for finding in findings:
         frame, judgement = finding.site.frame, finding.site.judgement
@@ -100,7 +101,7 @@ def describe(findings: Sequence[Finding], run: Callable[[], None]) -> list[LeakS
                 function=frame.function,
                 line=frame.line,
                 type=kind,
-                module=modules.get((frame.file, frame.line)) or module_of_type(kind),
+                module=modules[frame] or module_of_type(kind) or module_of_library(finding.site.library),
                 bytes_per_step=round(judgement.bytes_per_step, 1),
                 count_per_step=round(judgement.objects_per_step, 3),
                 holders=tuple(map(_text, finding.outcome.holders)),

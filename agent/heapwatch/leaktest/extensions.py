@@ -4,39 +4,59 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from types import FrameType
+from collections.abc import Callable, Mapping, Sequence
+from types import BuiltinFunctionType, FrameType
 from typing import Any
 
 from heapwatch_wire.sites import Frame
 
-Place = tuple[str, int]
-"""File and line."""
+Modules = Mapping[Frame, str]
+_NAMED = (type, BuiltinFunctionType)
 
 
-def called_at(places: Iterable[Frame], run: Callable[[], None]) -> dict[Place, str]:
-    """By place, the extension module whose functions are called there most while `run` runs."""
-    wanted = {(frame.file, frame.line) for frame in places}
-    calls: dict[Place, Counter[str]] = defaultdict(Counter)
+def called_at(sites: Sequence[Frame], run: Callable[[], None]) -> Modules:
+    """The extension module that each site's line calls most while `run` runs.
+
+    Where its line calls none, as for operators, the module of a type or function that its code names.
+    """
+    lines = {(frame.file, frame.line): frame for frame in sites}
+    functions = {(frame.file, frame.function) for frame in sites}
+    calls: dict[Frame, Counter[str]] = defaultdict(Counter)
+    named: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
 
     def profile(frame: FrameType, event: str, function: Any) -> None:
+        code = frame.f_code
         if event == "c_call":
-            place = (frame.f_code.co_filename, frame.f_lineno)
-            if place in wanted:
-                calls[place][_module_of(function)] += 1
+            site = lines.get((code.co_filename, frame.f_lineno))
+            if site is not None:
+                calls[site][_module_of(function)] += 1
+        elif event == "return" and (code.co_filename, code.co_qualname) in functions:
+            known = (frame.f_globals.get(name) for name in code.co_names)
+            modules = [str(v.__module__) for v in known if isinstance(v, _NAMED)]
+            named[code.co_filename, code.co_qualname].update(modules)
 
     sys.setprofile(profile)
     try:
         run()
     finally:
         sys.setprofile(None)
-    return {place: best for place, counts in calls.items() if (best := _most(counts))}
+    return {site: _most(calls[site]) or _most(named[site.file, site.function]) for site in sites}
 
 
 def module_of_type(name: str) -> str:
     """The extension module that defines the type "package.module.Type", "" when it is none."""
     module = name.rpartition(".")[0]
     return module if _is_extension(module) else ""
+
+
+def module_of_library(path: str) -> str:
+    """The extension module loaded from the shared library at `path`, else the library's name."""
+    if not path:
+        return ""
+    modules = list(sys.modules.items())
+    return next(
+        (name for name, m in modules if getattr(m, "__file__", None) == path), path.rpartition("/")[2]
+    )
 
 
 def _most(counts: Counter[str]) -> str:

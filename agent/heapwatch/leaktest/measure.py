@@ -63,6 +63,11 @@ class Recorder:
         self._malloc = Malloc()
 
     @property
+    def sees_native(self) -> bool:
+        """Whether the sampler sees what C code allocates, so that `native` says nothing more."""
+        return bool(self._sampler.stats().get("native", 0))
+
+    @property
     def segments(self) -> int:
         """How many segments are over."""
         return len(self.native) - 1

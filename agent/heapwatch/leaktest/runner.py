@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,9 @@ import heapwatch_wire
 import heapwatch
 from heapwatch.leaktest.plan import Plan
 from heapwatch.leaktest.report import Report, from_json
+from heapwatch.native import NoNativeMode, library, preload
 
+PRELOAD = "LD_PRELOAD"
 END_WITHIN = 5.0
 """Seconds that the child's own exit handlers may take after its report."""
 
@@ -37,11 +40,22 @@ def run(plan: Plan, progress: Callable[[int, int], None]) -> Report:
     if not Path(plan.file).is_file():
         raise TestFailed(f"{plan.file}: no such file", "name a Python file that defines step(i)")
     reading, writing = os.pipe()
-    command = [sys.executable, "-P", "-m", "heapwatch.leaktest.child", str(writing), json.dumps(asdict(plan))]
+    environment = _environment(plan)
+    # The child puts back what was preloaded, for processes that the file starts.
+    present = environment.get(PRELOAD, "")
+    with contextlib.suppress(NoNativeMode):  # Then malloc's level says whether C code leaks, but not where.
+        environment[PRELOAD] = preload(library(), present)
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "heapwatch.leaktest.child",
+        str(writing),
+        json.dumps(asdict(plan)),
+        present,
+    ]
     try:
-        child = subprocess.Popen(
-            command, pass_fds=[writing], stdout=sys.stderr.fileno(), env=_environment(plan)
-        )
+        child = subprocess.Popen(command, pass_fds=[writing], stdout=sys.stderr.fileno(), env=environment)
     finally:
         os.close(writing)
     steps = 0

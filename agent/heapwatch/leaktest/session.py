@@ -34,7 +34,7 @@ GONE = 0.5
 """Of the growth: what a collection at the end takes away when it was cycles."""
 PROBED = 3
 """Steps run once more to see what they call."""
-OBJECTS = 0.2
+OBJECTS = 0.1
 """Of the growth: what is objects, when they are to blame rather than native memory."""
 
 Progress = Callable[[int, int], None]
@@ -129,7 +129,8 @@ class Session:
         growing = [
             s for s in sites if s.judgement.answer != "no leak" and s.judgement.bytes_per_step >= plan.floor
         ]
-        survivors = Survivors(self._sampler, self._recorder.label(self._recorder.segments - 1))
+        before = self._recorder.label(self._recorder.segments - 1)
+        survivors = Survivors(self._sampler, before, self._recorder.tracks.values())
         rate = sum(site.judgement.bytes_per_step for site in growing)
         error = math.hypot(*(site.judgement.error for site in growing))
         kind = _kind(growing, survivors)
@@ -152,7 +153,7 @@ class Session:
 def _kind(growing: Sequence[Site], survivors: Survivors) -> Kind:
     """Whether enough of what grows is objects."""
     rates = [site.judgement.bytes_per_step for site in growing]
-    shares = [survivors.share([track.stack_id for track in site.tracks]) for site in growing]
+    shares = [survivors.share(site.tracks) for site in growing]
     owned = sum(rate * share for rate, share in zip(rates, shares, strict=True))
     return "python" if owned >= OBJECTS * sum(rates) else "native"
 

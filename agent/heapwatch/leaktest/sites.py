@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from heapwatch_wire.sites import Frame, responsible
+from heapwatch_wire.sites import Frame, is_native, responsible
 
 from heapwatch.leaktest.measure import Recorder, Track
 from heapwatch.leaktest.plan import Plan
@@ -29,6 +29,12 @@ class Site:
     def leaks(self) -> bool:
         return self.judgement.answer == "leak"
 
+    @property
+    def library(self) -> str:
+        """The shared library that asked for most of the memory, "" when it was Python."""
+        first = self.tracks[0].frames[:1]
+        return first[0].file if first and is_native(first[0]) else ""
+
 
 def judge_sites(recorder: Recorder, plan: Plan) -> list[Site]:
     """All sites, those that grow fastest first."""
@@ -42,6 +48,8 @@ def judge_sites(recorder: Recorder, plan: Plan) -> list[Site]:
 
 def judge_native(recorder: Recorder, plan: Plan) -> Judgement:
     """The answer for memory that C code took from malloc."""
+    if recorder.sees_native:
+        return Judgement("no leak", why="native memory is judged by its sites")
     nothing = [0.0] * len(recorder.native)
     series = Series(recorder.native, nothing, sample=float(recorder.interval))
     run = _run(recorder, plan)

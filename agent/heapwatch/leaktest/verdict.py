@@ -101,9 +101,9 @@ def judge(series: Series, run: Run) -> Judgement:
         overall = (series.bytes[-1] - series.bytes[0]) / (segment * (len(series.bytes) - 1))
         answer: Answer = "leak" if run.last else "unsure"
         return Judgement(answer, overall, overall / 2, objects, "it doubles when it is full")
-    if rate + error < floor:
+    if rate <= 0 or rate + error < floor:
         return Judgement("no leak", rate, error, objects, "it does not grow")
-    if rate * steps < 2 * sum(counted) * _mean_size(series):
+    if objects > 0 and rate * steps < 2 * sum(counted) * _mean_size(series):
         sample = size * objects / rate
         answer = _level(counted, sample)
         if series.born is not None:

@@ -104,9 +104,15 @@ def test_a_list_of_small_numbers_is_a_leak_by_its_storage() -> None:
     assert judge(enlarged(lambda look: 400 + SEGMENT * min(look, 30)), run(last=True)).answer == "no leak"
 
 
-@given(st.lists(st.floats(0, 1e12), min_size=2, max_size=80), st.booleans())
-def test_any_series_gets_an_answer(values: list[float], last: bool) -> None:
-    judgement = judge(Series(values, [v / SIZE for v in values]), run(last))
+@given(
+    st.lists(st.tuples(st.floats(0, 1e12), st.floats(0, 1e9)), min_size=2, max_size=80),
+    st.dictionaries(st.integers(0, 80), st.floats(0, 1e9)) | st.none(),
+    st.booleans(),
+)
+def test_any_series_gets_an_answer(
+    looks: list[tuple[float, float]], born: dict[int, float] | None, last: bool
+) -> None:
+    judgement = judge(Series([b for b, _ in looks], [n for _, n in looks], born), run(last))
     assert isinstance(judgement, Judgement)
     assert judgement.answer in ("leak", "no leak", "unsure")
 
