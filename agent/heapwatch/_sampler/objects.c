@@ -9,6 +9,9 @@
  * What nothing reached refers to isn't shown. That leaves out temporaries of C code, rightly: a bytes object
  * that a blocked read is filling must not get a second reference, for its resizing would fail.
  *
+ * The same goes for tuples, though the collector knows them from the start: tuple(generator) resizes one that nothing
+ * else may refer to (gh-59313). So a tuple is shown only when something reached refers to it.
+ *
  * No memory is read because our table says it is alive; only reached objects are read, and they are alive.
  * The list of tracked objects is made first; from then on nothing runs Python code until all references to
  * the matched objects are taken.
@@ -128,8 +131,11 @@ static bool gil_finished(struct search *search)
 static int gil_visit(PyObject *object, void *argument)
 {
     struct search *search = argument;
-    if (gil_is_tracked(object))
+    if (gil_is_tracked(object)) {
+        if (PyTuple_CheckExact(object))
+            gil_match_block(search, object);
         return gil_finished(search);
+    }
     search->match(search, object);
     if (PyObject_IS_GC(object) && Py_TYPE(object)->tp_traverse && search->nesting < NESTING_LIMIT) {
         search->nesting++;
@@ -142,7 +148,8 @@ static int gil_visit(PyObject *object, void *argument)
 static void gil_match_tracked(struct search *search, PyObject *tracked, void (*match)(struct search *, PyObject *))
 {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(tracked) && !gil_finished(search); i++)
-        match(search, PyList_GET_ITEM(tracked, i));
+        if (!PyTuple_CheckExact(PyList_GET_ITEM(tracked, i)))
+            match(search, PyList_GET_ITEM(tracked, i));
 }
 
 static void gil_match_referents(struct search *search, PyObject *tracked, void (*match)(struct search *, PyObject *))

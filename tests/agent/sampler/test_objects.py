@@ -130,3 +130,21 @@ def test_the_search_keeps_to_its_budget(sampled) -> None:
     """)
     assert found == 0
     assert seconds < 0.2
+
+
+def test_a_tuple_under_construction_is_left_alone(sampled) -> None:
+    """tuple(generator) resizes its result, which fails when somebody else refers to it."""
+    assert sampled("""
+        sampler.start(1, 16)
+        kept = []
+        def items():
+            for i in range(1000):
+                if i % 100 == 50:
+                    kept.extend(item for row in rows("build") for item in sampler.objects(row[0], 100))
+                yield i
+        def build():
+            return tuple(items())
+        built = build()
+        found = [item for row in rows("build") for item in sampler.objects(row[0], 100)]
+        result = len(built) == 1000 and any(item is built for item in found)
+    """)
