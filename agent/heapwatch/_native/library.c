@@ -51,6 +51,8 @@ uint32_t take(size_t size)
     int host_errno = errno;
     uint32_t interval = 0;
     bool known = true;
+    if (!sampler)
+        return 0; /* the epoch was seen before it */
     if (self.epoch != epoch)
         known = draw(sampler);
     if (known && size > self.countdown) {

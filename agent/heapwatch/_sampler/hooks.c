@@ -38,7 +38,8 @@
 
 struct hooks hooks = {.countdown = COUNTDOWN_NEVER};
 _Atomic uintptr_t hook_lock_owner;
-volatile bool hook_forking;
+atomic_bool hook_forking;
+_Atomic uint64_t hook_lock_refused;
 
 static struct trace trace; /* too large for a stack that may be nearly used up; the GIL guards it */
 
@@ -54,7 +55,11 @@ static bool hook_rearm(void)
         countdown = COUNTDOWN_NEVER;
         return false;
     }
-    bool taken = hook_lock();
+    bool taken;
+    if (!hook_lock_in_time(&taken)) {
+        countdown = 0; /* try again */
+        return false;
+    }
     countdown = (uint64_t)hook_random_gap(&live.random, live.interval) - 1;
     hook_unlock(taken);
     return true;
@@ -84,7 +89,9 @@ static void hook_track(void *address, size_t size, enum domain domain)
         stack = hook_stack_find(&trace);
         thread = hook_thread_number();
     }
-    bool taken = hook_lock();
+    bool taken;
+    if (!hook_lock_in_time(&taken))
+        return;
     struct sample sample = {.row = hook_row_find(stack, 0, label, thread), .address = (uintptr_t)address,
                             .size = size, .domain = domain, .interval = live.interval};
     hook_enter(&sample);
@@ -100,7 +107,9 @@ void hook_track_native(void *address, size_t size, uint32_t interval, uintptr_t 
         thread = hook_thread_number();
     }
     bool told = stack != STACK_NONE && (in_module(&native.interpreter, caller) || in_module(&native.ours, caller));
-    bool taken = hook_lock();
+    bool taken;
+    if (!hook_lock_in_time(&taken))
+        return;
     uint32_t number = told ? 0 : hook_caller_find(caller);
     struct sample sample = {.row = hook_row_find(stack, number, label, thread), .address = (uintptr_t)address,
                             .size = size < SIZE_MOST ? size : SIZE_MOST, .domain = DOMAIN_MALLOC,
@@ -183,7 +192,9 @@ static __attribute__((noinline)) void *hook_sample_realloc(void *context, void *
 __attribute__((noinline)) bool hook_untrack(void *address, struct sample *ended)
 {
     struct sample unused;
-    bool taken = hook_lock();
+    bool taken;
+    if (!hook_lock_in_time(&taken))
+        return false;
     bool found = hook_live_remove(address, ended ? ended : &unused);
     hook_unlock(taken);
     return found;
@@ -197,14 +208,20 @@ void hook_enter_probe(void *address)
     hook_unlock(taken);
 }
 
+void hook_restore(const struct sample *ended)
+{
+    bool taken;
+    if (!hook_lock_in_time(&taken))
+        return;
+    hook_live_restore(ended);
+    hook_unlock(taken);
+}
+
 /* A failed realloc leaves the old block as it was, so its sample comes back. */
 static void *hook_kept_on_failure(void *address, const struct sample *ended)
 {
-    if (!address) {
-        bool taken = hook_lock();
-        hook_live_restore(ended);
-        hook_unlock(taken);
-    }
+    if (!address)
+        hook_restore(ended);
     return address;
 }
 

@@ -29,6 +29,7 @@ void hook_functions(enum domain domain, bool watch_frees, PyMemAllocatorEx *func
 void hook_raw_functions(PyMemAllocatorEx *functions);
 void hook_track_native(void *address, size_t size, uint32_t interval, uintptr_t caller);
 bool hook_untrack(void *address, struct sample *ended);
+void hook_restore(const struct sample *ended);
 void hook_enter_probe(void *address); /* a live entry that counts nowhere, to see whether its free comes by */
 
 #endif

@@ -43,7 +43,7 @@ static bool fork_taken;
 static void hook_fork_prepare(void)
 {
     fork_taken = hook_lock();
-    hook_forking = true;
+    hook_forking = fork_taken; /* false: a signal handler forks, in the middle of a change of the tables */
 }
 
 static void hook_fork_parent(void)
@@ -65,12 +65,19 @@ static void hook_fork_child(void)
 
 /* --- native mode ------------------------------------------------------------------------------------- */
 
+/* Whether the process calls the library's malloc, and not another that stands before it. */
+static bool gil_in_front(uintptr_t library)
+{
+    struct module module = gil_module_of(library);
+    return in_module(&module, (uintptr_t)dlsym(RTLD_DEFAULT, "malloc"));
+}
+
 /* The library was preloaded, and no other copy of us has it. */
 static void gil_native_open(void)
 {
     struct native_library *(*offer)(void) = (struct native_library * (*)(void)) dlsym(RTLD_DEFAULT, NATIVE_SYMBOL);
     const struct native_sampler *none = NULL;
-    if (!offer || !hook_callers_open())
+    if (!offer || !hook_callers_open() || !gil_in_front((uintptr_t)offer))
         return;
     struct native_library *library = offer();
     struct module c_library = gil_module_of((uintptr_t)getenv), allocator = gil_module_of((uintptr_t)library->real_malloc);

@@ -29,7 +29,7 @@ static bool hook_interrupted(void)
 {
     if (!hook_lock_interrupted())
         return false;
-    atomic_fetch_add_explicit(&native.interrupted, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&hook_lock_refused, 1, memory_order_relaxed);
     return true;
 }
 
@@ -42,7 +42,9 @@ static uint64_t hook_native_gap(uint32_t *interval)
         return 0;
     if (!hooks.enabled)
         return NATIVE_NEVER;
-    bool taken = hook_lock();
+    bool taken;
+    if (!hook_lock_in_time(&taken))
+        return 0;
     *interval = live.interval;
     uint64_t gap = (uint64_t)hook_random_gap(&live.random, live.interval);
     hook_unlock(taken);
@@ -83,9 +85,7 @@ static void hook_native_restore(const struct native_ended *ended)
     if (hook_interrupted())
         return;
     memcpy(&sample, ended->sample, sizeof sample);
-    bool taken = hook_lock();
-    hook_live_restore(&sample);
-    hook_unlock(taken);
+    hook_restore(&sample);
 }
 
 const struct native_sampler hook_native_sampler = {

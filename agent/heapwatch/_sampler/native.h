@@ -21,7 +21,6 @@ struct native {
         size_t size;
     } seen[SEEN_LIMIT];             /* the last that the prober made */
     uint32_t seen_count;
-    _Atomic uint64_t interrupted;   /* samples and ends of samples that came while the tables were in change */
 };
 extern struct native native;
 extern const struct native_sampler hook_native_sampler;

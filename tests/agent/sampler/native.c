@@ -6,10 +6,12 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct functions {
     void *(*malloc)(size_t);
@@ -296,6 +298,41 @@ static PyObject *c_storm(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* A library whose fork handler takes a lock under which another of its threads allocates. */
+static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool library_runs;
+static pthread_t library_thread;
+
+static void library_prepare(void) { pthread_mutex_lock(&library_lock); }
+static void library_after(void) { pthread_mutex_unlock(&library_lock); }
+
+static void *library_loop(void *unused)
+{
+    while (library_runs) {
+        pthread_mutex_lock(&library_lock);
+        for (int i = 0; i < 100; i++)
+            free(malloc(3000));
+        pthread_mutex_unlock(&library_lock);
+        usleep(1);
+    }
+    return unused;
+}
+
+static PyObject *start_library(PyObject *module, PyObject *unused)
+{
+    library_runs = true;
+    pthread_atfork(library_prepare, library_after, library_after);
+    pthread_create(&library_thread, NULL, library_loop, NULL);
+    Py_RETURN_NONE;
+}
+
+static PyObject *stop_library(PyObject *module, PyObject *unused)
+{
+    library_runs = false;
+    pthread_join(library_thread, NULL);
+    Py_RETURN_NONE;
+}
+
 /* hold_without_gil(size, count): a thread of Python's that has let go of the GIL allocates. */
 static PyObject *hold_without_gil(PyObject *module, PyObject *args)
 {
@@ -418,6 +455,8 @@ static PyMethodDef methods[] = {
     {"hold_in_thread", hold_in_thread, METH_VARARGS, NULL},
     {"drop_in_thread", drop_in_thread, METH_O, NULL},
     {"hold_without_gil", hold_without_gil, METH_VARARGS, NULL},
+    {"start_library", start_library, METH_NOARGS, NULL},
+    {"stop_library", stop_library, METH_NOARGS, NULL},
     {"c_storm", c_storm, METH_VARARGS, NULL},
     {"map", map, METH_O, NULL},
     {"move", move, METH_VARARGS, NULL},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 
 SIZES = (1, 100, 488, 512, 513, 2000, 70_000)
@@ -383,6 +386,33 @@ def test_children_under_storms_of_threads_without_python(native_sampled) -> None
     assert result == [[0] * 30, "hello", 0]
 
 
+def test_a_fork_never_waits_forever_for_a_library_that_allocates_under_its_lock(native_sampled) -> None:
+    codes = native_sampled("""
+        native.start_library()  # its fork handler runs after the sampler's
+        sampler.start(1, 16)
+        codes = []
+        for _ in range(5):
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0)
+            codes.append(os.waitpid(pid, 0)[1])
+        native.stop_library()
+        result = codes
+    """)
+    assert codes == [0] * 5
+
+
+def test_a_library_in_front_of_ours_leaves_native_mode_off(sampled, preloaded, tmp_path) -> None:
+    source, other = tmp_path / "other.c", tmp_path / "other.so"
+    source.write_text(
+        "void *__libc_malloc(unsigned long); void *malloc(unsigned long n) {return __libc_malloc(n);}"
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(other), str(source)], check=True)
+    code = "sampler.start(64, 16); kept = [str(i) for i in range(1000)]; result = sampler.stats()['native']"
+    assert sampled(code, env={"LD_PRELOAD": f"{other}:{preloaded['LD_PRELOAD']}"}) == 0
+    assert sampled(code, env={"LD_PRELOAD": f"{preloaded['LD_PRELOAD']}:{other}"}) == 1
+
+
 def test_many_modules_of_the_standard_library_load_under_it(native_sampled) -> None:
     imported, intact = native_sampled(
         """
@@ -406,9 +436,6 @@ def test_many_modules_of_the_standard_library_load_under_it(native_sampled) -> N
 
 
 def test_programs_that_are_no_python_run_under_it(preloaded) -> None:
-    import os
-    import subprocess
-
     done = subprocess.run(
         ["sh", "-c", "ls / | sort -r | head -3 | wc -l"],
         env={**os.environ, **preloaded},

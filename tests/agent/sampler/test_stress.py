@@ -54,6 +54,9 @@ def short_threads(chance):
 def storm(chance):
     native.raw_storm(3, 20_000)
 
+def c_storm(chance):
+    native.c_storm(3, 20_000)
+
 def reallocs(chance):
     native.release(OBJ, native.grow(OBJ, tuple(chance.randrange(1, 2000) for _ in range(30))))
     native.release(MEM, native.grow(MEM, tuple(chance.randrange(1, 200_000) for _ in range(3))))
@@ -105,6 +108,20 @@ WORKS = "churn, churn, coroutines, short_threads, storm, reallocs, control, fork
 if "libasan" in os.environ.get("LD_PRELOAD", ""):
     # AddressSanitizer's allocator isn't made safe for fork: a child waits for a lock that a storm held.
     WORKS = WORKS.removesuffix(", forks")
+
+
+@pytest.mark.parametrize(("small", "allocator"), [(False, "default"), (True, "default"), (False, "debug")])
+def test_the_host_survives_native_mode(sampled, preloaded, small, allocator) -> None:
+    failures, stats = sampled(
+        STRESS.format(setup="", seconds=SECONDS, works=f"c_storm, c_storm, {WORKS}"),
+        small=small,
+        options=["-W", "ignore::DeprecationWarning"],
+        env={**preloaded, "PYTHONMALLOC": allocator},
+    )
+    assert failures == []
+    assert stats["native"] == 1
+    assert stats["samples"] > 1000
+    assert (stats["dropped_displaced"], stats["dropped_interrupted"]) == (0, 0)
 
 
 @pytest.mark.parametrize(
