@@ -39,13 +39,20 @@ def test_a_leak_is_found_and_explained(
     assert processes_mentioning(str(keep)) == []
 
 
-def test_ctrl_c_stops_every_part(
-    spawn: Callable[..., Any], heapwatch: list[str], tmp_path: Path, wait_until: Callable[..., Any]
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_or_a_closed_terminal_stops_every_part(
+    spawn: Callable[..., Any],
+    heapwatch: list[str],
+    tmp_path: Path,
+    wait_until: Callable[..., Any],
+    stop: signal.Signals,
 ) -> None:
     child = spawn(*heapwatch, "demo", "--no-fault", env={"TMPDIR": str(tmp_path)})
     child.wait_line("page: http://", 120)
     assert processes_mentioning(str(tmp_path))
-    child.process.send_signal(signal.SIGINT)
+    child.process.send_signal(stop)
+    child.wait_line("interrupted", 20)
+    child.process.send_signal(stop)  # an impatient user
     assert child.process.wait(60) == 130, child.output
     assert processes_mentioning(str(tmp_path)) == []
     wait_until(lambda: list(tmp_path.iterdir()) == [], 5, "the demo's folder is gone")

@@ -30,6 +30,7 @@ from heapwatch_app.faults import FAULTS
 
 SERVICE = "instagram"
 START_LIMIT = 60.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Outcome:
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM."""
+    """Ctrl-C, SIGTERM, or the terminal is gone."""
 
 
 def play(options: Options) -> int:
@@ -289,12 +290,14 @@ def _folder(keep: str | None) -> Iterator[Path]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Turns SIGINT and SIGTERM into Interrupted, so that `finally` stops the children."""
+    """Turns what asks it to stop into Interrupted, so that `finally` stops the children."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        for later in STOP_SIGNALS:  # An impatient second Ctrl-C must not leave half of the parts running.
+            signal.signal(later, signal.SIG_IGN)
         raise Interrupted
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interrupt) for number in STOP_SIGNALS}
     try:
         yield
     finally:
