@@ -24,9 +24,9 @@ _WORD = ctypes.sizeof(ctypes.c_void_p)
 _GC_HEAD = 2 * _WORD
 _HEADS = (0, _GC_HEAD, _GC_HEAD + 2 * _WORD)
 """Bytes before an object: none, the collector's, the collector's and those of managed attributes."""
+_CONTAINERS = (dict, list, set)
 _LARGEST_COUNT = 1 << 32
 LOOKED_AT = 4096
-OWNERS = 8
 BUDGET = 1.0
 """Seconds of CPU that a look through the heap for owners may take: nobody waits for this process."""
 
@@ -51,9 +51,15 @@ class Survivors:
         stride = max(1, len(found) // limit)
         return found[::stride][:limit]
 
-    def owners(self, stack_id: int) -> list[object]:
-        """Objects of the stack, or that own a block of it as storage, old or new."""
-        return objects_within(stack_id, OWNERS, BUDGET)
+    def containers(self, stack_id: int, least: int) -> list[object]:
+        """Dicts, lists and sets with at least `least` items that are of the stack, old or new, or own a block
+        of it as storage."""
+        found = objects_within(stack_id, LOOKED_AT, BUDGET)
+        return [obj for obj in found if issubclass(type(obj), _CONTAINERS) and len(cast(Any, obj)) >= least]
+
+    def largest(self, stack_id: int) -> int:
+        """Bytes of the largest live block of the stack."""
+        return max((s.size for s in self._sampler.live_samples(stack_id, LOOKED_AT)), default=0)
 
     def share(self, tracks: Sequence[Track]) -> float:
         """The fraction of the tracks' bytes that are objects, or storage of one."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from heapwatch_wire.evidence import Call, Holder
 from heapwatch_wire.sites import Stack, is_installed, is_native, responsible
 
-from heapwatch.leaks.holders import HolderSearch, Outcome, Wanted
+from heapwatch.leaks.holders import HolderSearch, Objects, Outcome, Wanted
 from heapwatch.leaks.roots import is_own_file
 from heapwatch.leaktest.blocks import Survivors
 from heapwatch.leaktest.extensions import called_at, module_of_library, module_of_type
@@ -43,26 +43,37 @@ class Finding:
 def find(growing: Sequence[Site], all_sites: Sequence[Site], survivors: Survivors) -> list[Finding]:
     """What is known of `growing`, the culprit first; the line that stores is added when it isn't among them.
 
-    The fastest MAX_SITES are examined.
+    The fastest MAX_SITES are examined. Of the line that stores, the container that it stores in comes first
+    among the holders.
     """
-    objects = {site.frame: _objects(site, survivors) for site in growing[:MAX_SITES]}
+    examined, rest = list(growing[:MAX_SITES]), growing[MAX_SITES:]
+    objects = [_objects(site, survivors) for site in examined]
     tracks = [track for site in all_sites for track in site.tracks]
-    storing = keeper(tracks, [obj for some in objects.values() for obj in some], survivors)
-    examined = list(growing[:MAX_SITES])
-    if storing is not None:
-        frame = responsible(storing.frames)
-        site = next(site for site in all_sites if site.frame == frame)
-        examined = [site if frame in objects else replace(site, tracks=(storing,))]
-        examined += [s for s in growing[:MAX_SITES] if s.frame != frame]
+    growing_tracks = [track for site in examined for track in site.tracks[:MAX_STACKS]]
+    storing = keeper(growing_tracks, tracks, [obj for some in objects for obj in some], survivors)
     outcomes = _outcomes(examined, survivors)
-    found = [
-        Finding(site, objects.get(site.frame, []), outcome)
-        for site, outcome in zip(examined, outcomes, strict=True)
-    ]
+    if storing is not None:
+        track, container = storing
+        frame = responsible(track.frames)
+        site = next(site for site in all_sites if site.frame == frame)
+        examined, objects = [replace(site, tracks=(track,)), *examined], [[], *objects]
+        outcomes = [_search(_Kept(container), [Wanted([0])])[0], *outcomes]
+    found = [Finding(*row) for row in zip(examined, objects, outcomes, strict=True)]
     if storing is None:
         found.sort(key=_rank)
-    rest = {site.frame for site in examined}
-    return found + [Finding(site, [], Outcome()) for site in growing if site.frame not in rest]
+    else:
+        found = _merged(found[0], found[1:])
+    return found + [Finding(site, [], Outcome()) for site in rest]
+
+
+def _merged(storing: Finding, found: Sequence[Finding]) -> list[Finding]:
+    """`storing` first, as one with the site of the same line, if there is one."""
+    same = next((f for f in found if f.site.frame == storing.site.frame), None)
+    if same is None:
+        return [storing, *found]
+    holders = dict.fromkeys([*storing.outcome.holders, *same.outcome.holders])
+    first = replace(same, outcome=replace(same.outcome, holders=tuple(holders)))
+    return [first, *(f for f in found if f is not same)]
 
 
 def _objects(site: Site, survivors: Survivors) -> list[object]:
@@ -72,10 +83,24 @@ def _objects(site: Site, survivors: Survivors) -> list[object]:
 def _outcomes(sites: Sequence[Site], survivors: Survivors) -> list[Outcome]:
     """Types and holders of the sites' objects."""
     wanted = [Wanted([t.stack_id for t in s.tracks[:MAX_STACKS]], s.tracks[0].thread) for s in sites]
-    search = HolderSearch(survivors, wanted, SLICE)
+    return _search(survivors, wanted)
+
+
+def _search(objects: Objects, wanted: Sequence[Wanted]) -> list[Outcome]:
+    search = HolderSearch(objects, wanted, SLICE)
     while not search.advance():
         pass
     return search.outcomes()
+
+
+class _Kept:
+    """Stands in for the sampler to search what holds a container."""
+
+    def __init__(self, container: object) -> None:
+        self._containers = [container]
+
+    def objects(self, stack_id: int, limit: int) -> list[object]:
+        return [self._containers.pop()] if self._containers else []
 
 
 def _rank(finding: Finding) -> tuple[bool, bool, bool, float]:

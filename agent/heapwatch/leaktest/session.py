@@ -15,6 +15,7 @@ from heapwatch_wire.sites import Frame
 
 from heapwatch.leaktest.blocks import Survivors
 from heapwatch.leaktest.culprits import describe, find
+from heapwatch.leaktest.lines import located
 from heapwatch.leaktest.measure import BEFORE, Recorder
 from heapwatch.leaktest.plan import DEPTH, Plan
 from heapwatch.leaktest.program import Broken, Program
@@ -75,6 +76,7 @@ class Session:
         self._sampler = sampler
         self._progress = progress
         self._recorder = Recorder(sampler, plan.interval)
+        self._unmeasured = 0
 
     def run(self) -> Report:
         """Run the steps and judge."""
@@ -131,15 +133,21 @@ class Session:
         ]
         before = self._recorder.label(self._recorder.segments - 1)
         survivors = Survivors(self._sampler, before, self._recorder.tracks.values())
+        growing = located(growing, self._sampler, lambda: self._more(1))
         rate = sum(site.judgement.bytes_per_step for site in growing)
         error = math.hypot(*(site.judgement.error for site in growing))
         kind = _kind(growing, survivors)
         found = find(growing, sites, survivors)
-        described = describe(found, lambda: self._program.run(plan.warmup + self._steps, PROBED))
+        described = describe(found, lambda: self._more(PROBED))
         del found  # It holds some of the objects.
         if kind == "python" and not gc.isenabled() and _collected(growing, self._sampler) > GONE:
             kind = "cycle"
         return Report(True, kind, round(rate, 1), _interval(rate, error), tuple(described), self._steps)
+
+    def _more(self, count: int) -> None:
+        """Run `count` steps that aren't measured."""
+        self._program.run(self._plan.warmup + self._steps + self._unmeasured, count)
+        self._unmeasured += count
 
     def _native_leak(self, native: Judgement) -> Report:
         code, rate = self._program.code, native.bytes_per_step
