@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from heapwatch_wire.evidence import Call, Holder
-from heapwatch_wire.sites import Stack, is_installed, is_native, responsible
+from heapwatch_wire.sites import Stack, is_installed, responsible
 
 from heapwatch.leaks.holders import HolderSearch, Objects, Outcome, Wanted
 from heapwatch.leaks.roots import is_own_file
@@ -104,13 +104,13 @@ class _Kept:
 
 
 def _rank(finding: Finding) -> tuple[bool, bool, bool, float]:
-    """Lines of Python first; of these cycles, then what installed packages make, then the fastest."""
+    """Objects before the native memory that belongs to them; of these cycles, then what installed packages
+    make, then the fastest."""
     roots = {holder.root for holder in finding.outcome.holders}
     hidden = bool(roots) and roots <= set(_OUT_OF_SIGHT)
     closes = hidden and any(map(_in_cycle, finding.objects))
     installed = hidden and is_installed(finding.site.frame)
-    native = is_native(finding.site.frame)
-    return (native, not closes, not installed, -finding.site.judgement.bytes_per_step)
+    return (bool(finding.site.library), not closes, not installed, -finding.site.judgement.bytes_per_step)
 
 
 def describe(findings: Sequence[Finding], run: Callable[[], None]) -> list[LeakSite]:

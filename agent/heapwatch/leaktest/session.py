@@ -35,8 +35,8 @@ GONE = 0.5
 """Of the growth: what a collection at the end takes away when it was cycles."""
 PROBED = 3
 """Steps run once more to see what they call."""
-OBJECTS = 0.1
-"""Of the growth: what is objects, when they are to blame rather than native memory."""
+OBJECTS = 16.0
+"""Bytes a step of objects that stay: then they are to blame, and what native memory grows belongs to them."""
 
 Progress = Callable[[int, int], None]
 """Is told steps done, and steps to do as far as is known."""
@@ -163,7 +163,7 @@ def _kind(growing: Sequence[Site], survivors: Survivors) -> Kind:
     rates = [site.judgement.bytes_per_step for site in growing]
     shares = [survivors.share(site.tracks) for site in growing]
     owned = sum(rate * share for rate, share in zip(rates, shares, strict=True))
-    return "python" if owned >= OBJECTS * sum(rates) else "native"
+    return "python" if owned >= OBJECTS else "native"
 
 
 def _interval(rate: float, error: float) -> tuple[float, float]:
