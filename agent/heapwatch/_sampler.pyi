@@ -1,17 +1,17 @@
 """The in-process allocation sampler (C extension).
 
 Samples memory that Python allocates in its object and memory domains, and in native mode (the process was
-started with libheapwatch_native.so in LD_PRELOAD) also what any code asks of the C allocator. Each byte is a sample point with
-probability 1/interval, and each sampled block stands for the blocks like it, so every figure is an unbiased
-estimate.
+started with libheapwatch_native.so in LD_PRELOAD) also what any code asks of the C allocator. Each byte is a
+sample point with probability 1/interval, and each sampled block stands for the blocks like it, so every figure
+is an unbiased estimate.
 """
 
 from typing import TypeAlias, TypedDict
 
 Frame: TypeAlias = tuple[str, str, int]
-"""(qualified function name, file, line). In native mode memory that native code asked of the C allocator has an
-innermost frame ("[native]", executable or shared library, 0) that names who asked: on top of the Python stack
-when the thread held the GIL, else alone. Memory that the interpreter itself asked for has none."""
+"""(qualified function name, file, line). In native mode memory that native code asked of the C allocator has
+an innermost frame ("[native]", executable or shared library, 0) that names who asked: on top of the Python
+stack when the thread held the GIL, else alone. Memory that the interpreter itself asked for has none."""
 
 Row: TypeAlias = tuple[int, tuple[Frame, ...], bool, int, str, float, float, float, float]
 """(stack id, frames innermost first, truncated, label, thread name, live objects, live bytes, allocated
