@@ -2,8 +2,8 @@
 
 Samples memory that Python allocates in its object and memory domains, and in native mode (the process was
 started with libheapwatch_native.so in LD_PRELOAD) also what any code asks of the C allocator. Each byte is a
-sample point with probability 1/interval, and each sampled block stands for the blocks like it, so every figure
-is an unbiased estimate.
+sample point with probability 1/interval, and each sampled block stands for the blocks like it, so every
+figure is an unbiased estimate.
 """
 
 from typing import TypeAlias, TypedDict
