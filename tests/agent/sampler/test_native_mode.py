@@ -355,7 +355,9 @@ def test_a_forked_child_goes_on_by_itself(native_sampled) -> None:
     assert result[0] == pytest.approx(3000, rel=0.1)
     assert result[1] == 0
     assert result[2] == pytest.approx(2000, rel=0.1)
-    assert result[3:] == [0, 1]
+    # What `before` left behind is at most the handle's own few objects, which may be sampled too.
+    assert result[3] < 40
+    assert result[4] == 1
 
 
 @pytest.mark.filterwarnings("ignore")
