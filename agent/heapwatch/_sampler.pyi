@@ -85,12 +85,16 @@ def objects(stack: int, limit: int, budget: float = 0.05) -> list[object]:
     returns what it has found.
     """
 
+def containers(generation: int) -> list[object]:
+    """What the garbage collector tracks in a generation, without tuples: a second reference to one that is
+    still being built fails whoever builds it."""
+
 def referrers(
     heap: list[object], begin: int, end: int, targets: list[object]
 ) -> tuple[list[tuple[object, int, int]], int]:
-    """Who of heap[begin:end], and of the untracked containers they refer to, refers to one of `targets`.
+    """Who of heap[begin:end], and of the tuples and untracked containers in them, refers to one of `targets`.
 
-    `heap` lists objects that the garbage collector tracks. Returns (holder, index of the target, number of
+    `heap` comes from `containers`. Returns (holder, index of the target, number of
     references) for each pair found, and where it stopped: before `end` when very many were found. The two
     lists themselves don't count as holders. Holds the GIL all the while: about 30 ns per object of `heap`.
     """

@@ -56,6 +56,7 @@ class Native(Protocol):
     def export(self, since: int = 0) -> list[NativeRow]: ...
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]: ...
     def objects(self, stack: int, limit: int, budget: float = ...) -> list[object]: ...
+    def containers(self, generation: int) -> list[object]: ...
     def referrers(
         self, heap: list[object], begin: int, end: int, targets: list[object]
     ) -> tuple[list[tuple[object, int, int]], int]: ...
@@ -240,6 +241,12 @@ def objects_within(stack_id: int, limit: int, budget: float) -> list[object]:
     """As `Sampler.objects`, in at most `budget` seconds of CPU. ImportError without the extension."""
     native = cast(Native, importlib.import_module("heapwatch._sampler"))
     return native.objects(stack_id, limit, budget)
+
+
+def containers(generation: int) -> list[object]:
+    """What the garbage collector tracks in a generation, without tuples: a second reference to one that is
+    still being built would fail whoever builds it. ImportError without the extension."""
+    return cast(Native, importlib.import_module("heapwatch._sampler")).containers(generation)
 
 
 def referrers(

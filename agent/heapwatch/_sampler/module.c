@@ -109,6 +109,14 @@ static PyObject *gil_objects_method(PyObject *module, PyObject *args, PyObject *
     return gil_objects(stack, limit, budget);
 }
 
+static PyObject *gil_containers_method(PyObject *module, PyObject *argument)
+{
+    long generation = PyLong_AsLong(argument);
+    if (generation == -1 && PyErr_Occurred())
+        return NULL;
+    return gil_containers((int)generation);
+}
+
 static PyObject *gil_referrers_method(PyObject *module, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"heap", "begin", "end", "targets", NULL};
@@ -134,6 +142,7 @@ static PyMethodDef methods[] = {
     {"export", (PyCFunction)(void (*)(void))gil_export_method, KEYWORDS, NULL},
     {"live_samples", (PyCFunction)(void (*)(void))gil_live_samples_method, KEYWORDS, NULL},
     {"objects", (PyCFunction)(void (*)(void))gil_objects_method, KEYWORDS, NULL},
+    {"containers", gil_containers_method, METH_O, NULL},
     {"referrers", (PyCFunction)(void (*)(void))gil_referrers_method, KEYWORDS, NULL},
     {"stats", gil_stats_method, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -3,8 +3,10 @@
  * `gc.get_referrers` compares each reference with each target, and `gc.get_referents` makes a list of them all; with
  * hundreds of targets in a heap of a hundred thousand objects this is faster than both by more than ten times.
  *
- * Objects are reached from `heap`, a list of objects that the garbage collector tracks, and through containers that
- * it doesn't track (a tuple or dict of atoms) from each of them. From the first traversal until the last nothing is
+ * Objects are reached from `heap`, a list of objects that the garbage collector tracks, and through tuples, and
+ * containers that it doesn't track (a dict of atoms), from each of them. Tuples are not in the list itself, for a
+ * second reference fails whoever is still building one (gh-59313); one under construction is referred to by nothing
+ * that is reached. From the first traversal until the last nothing is
  * allocated from Python, so no garbage collection or finalizer changes a container while it is traversed.
  *
  * Thread rule: gil_ functions need the GIL and never run inside a hook.
@@ -19,7 +21,8 @@
 #include <sys/mman.h>
 
 #define MATCH_LIMIT (1u << 16)
-#define NESTING_LIMIT 8 /* of untracked containers in each other */
+#define NESTING_LIMIT 8 /* of tuples and untracked containers in each other */
+#define SEEN_ORDER 14
 
 struct match {
     PyObject *holder; /* new reference */
@@ -28,6 +31,7 @@ struct match {
 
 struct scan {
     struct match *matches; /* own mapping */
+    PyObject **seen;       /* own mapping: tuples by hash, so that what many share isn't traversed for each */
     uint32_t *slots;       /* own mapping: number of the target + 1 by hash of its address */
     PyObject *targets;     /* list */
     PyObject *holder;      /* whose references are being visited */
@@ -62,6 +66,15 @@ static void gil_add_match(struct scan *scan, uint32_t target)
         scan->matches[scan->count++] = (struct match){Py_NewRef(scan->holder), target, 1};
 }
 
+/* Whether the container was traversed already; else it counts as seen from now on. */
+static bool gil_seen(struct scan *scan, PyObject *object)
+{
+    PyObject **place = &scan->seen[(uint64_t)((uintptr_t)object >> 4) * 0x9e3779b97f4a7c15u >> (64 - SEEN_ORDER)];
+    bool seen = *place == object;
+    *place = object;
+    return seen;
+}
+
 /* Called by tp_traverse for each object that the traversed one refers to; never ends the traversal. */
 static int gil_visit(PyObject *object, void *argument)
 {
@@ -72,8 +85,8 @@ static int gil_visit(PyObject *object, void *argument)
             gil_add_match(scan, scan->slots[slot] - 1);
             break;
         }
-    bool untracked = PyObject_IS_GC(object) && !_PyObject_GC_IS_TRACKED(object) && Py_TYPE(object)->tp_traverse;
-    if (untracked && scan->nesting < NESTING_LIMIT) {
+    bool passed_over = PyTuple_CheckExact(object) || (PyObject_IS_GC(object) && !_PyObject_GC_IS_TRACKED(object));
+    if (passed_over && Py_TYPE(object)->tp_traverse && scan->nesting < NESTING_LIMIT && !gil_seen(scan, object)) {
         PyObject *outer = scan->holder;
         scan->holder = object;
         scan->nesting++;
@@ -112,6 +125,27 @@ static PyObject *gil_list_matches(const struct scan *scan)
     return list;
 }
 
+PyObject *gil_containers(int generation)
+{
+    ASSERT_GIL();
+    PyObject *gc = PyImport_ImportModule("gc");
+    PyObject *list = gc ? PyObject_CallMethod(gc, "get_objects", "i", generation) : NULL;
+    Py_XDECREF(gc);
+    if (!list)
+        return NULL;
+    /* From the call's return to here no other thread ran, and each of these references is one of several. */
+    Py_ssize_t kept = 0, size = PyList_GET_SIZE(list);
+    for (Py_ssize_t i = 0; i < size; i++) {
+        PyObject *object = PyList_GET_ITEM(list, i);
+        if (PyTuple_CheckExact(object))
+            Py_DECREF(object);
+        else
+            PyList_SET_ITEM(list, kept++, object);
+    }
+    Py_SET_SIZE(list, kept);
+    return list;
+}
+
 PyObject *gil_referrers(PyObject *heap, Py_ssize_t begin, Py_ssize_t end, PyObject *targets)
 {
     ASSERT_GIL();
@@ -119,10 +153,12 @@ PyObject *gil_referrers(PyObject *heap, Py_ssize_t begin, Py_ssize_t end, PyObje
     while ((Py_ssize_t)1 << scan.order < 4 * PyList_GET_SIZE(targets))
         scan.order++;
     size_t match_bytes = sizeof(struct match) * MATCH_LIMIT, slot_bytes = sizeof(uint32_t) << scan.order;
+    size_t seen_bytes = sizeof(PyObject *) << SEEN_ORDER;
     scan.matches = hook_map(match_bytes);
     scan.slots = hook_map(slot_bytes);
+    scan.seen = hook_map(seen_bytes);
     PyObject *list = NULL;
-    if (scan.matches && scan.slots) {
+    if (scan.matches && scan.slots && scan.seen) {
         gil_enter_targets(&scan);
         Py_ssize_t size = PyList_GET_SIZE(heap);
         begin = gil_scan(&scan, heap, begin < 0 ? 0 : begin, end < size ? end : size);
@@ -134,5 +170,7 @@ PyObject *gil_referrers(PyObject *heap, Py_ssize_t begin, Py_ssize_t end, PyObje
         munmap(scan.matches, match_bytes);
     if (scan.slots)
         munmap(scan.slots, slot_bytes);
+    if (scan.seen)
+        munmap(scan.seen, seen_bytes);
     return list ? Py_BuildValue("Nn", list, begin) : NULL;
 }

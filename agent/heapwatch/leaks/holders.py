@@ -8,7 +8,6 @@ many slices as that needs. Several sites are searched at once at no more cost.
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from heapwatch_wire.evidence import Holder
 from heapwatch.leaks.chains import Chain, merge
 from heapwatch.leaks.references import CONTAINERS, TO_ATTRIBUTES, TO_THREADS, Step, describe, step, type_name
 from heapwatch.leaks.roots import Root, Roots, in_running_frame, is_own
-from heapwatch.sampler import referrers
+from heapwatch.sampler import containers, referrers
 
 MAX_SAMPLES = 8
 MAX_LOOKED_AT = 64
@@ -158,7 +157,7 @@ class HolderSearch:
         young ones meanwhile is at its end.
         """
         started = time.perf_counter()
-        heap = gc.get_objects(generation=2)
+        heap = containers(2)
         # However long the listing took, most of a slice is spent on looking.
         deadline = max(deadline, time.perf_counter() + 2 * (time.perf_counter() - started))
         end = begin = max(0, self._scanned - self._overlap)
@@ -173,7 +172,7 @@ class HolderSearch:
         self._overlap = min(MAX_OVERLAP, (end - begin) // 4)
         if end < len(heap) and self._targets:
             return False
-        young = gc.get_objects(generation=1) + gc.get_objects(generation=0) + self._roots.frozen
+        young = containers(1) + containers(0) + self._roots.frozen
         self._heap = len(heap) + len(young)
         del heap
         end = 0

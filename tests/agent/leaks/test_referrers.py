@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import Any
 
-from heapwatch.sampler import referrers
+from heapwatch.sampler import containers, referrers
 
 
 class Thing:
@@ -23,7 +23,7 @@ def found(heap: list[Any], targets: list[Any]) -> list[tuple[int, int, int]]:
 
 def test_each_reference_is_counted_and_nothing_else() -> None:
     one, two, other = Thing(), Thing(), Thing()
-    twice, both, none = [one, one], (two, one, [other]), [other]
+    twice, both, none = [one, one], [two, one, [other]], [other]
     assert sorted(found([twice, both, none], [one, two])) == sorted(
         [(id(twice), 0, 2), (id(both), 1, 1), (id(both), 0, 1)]
     )
@@ -114,3 +114,19 @@ def test_no_reference_is_kept() -> None:
     for _ in range(100):
         referrers(heap, 0, 1, [thing])
     assert (sys.getrefcount(thing), sys.getrefcount(holder)) == before
+
+
+def test_what_a_tuple_holds_is_found_from_whoever_holds_the_tuple() -> None:
+    thing = Thing()
+    pair = (thing, [])
+    assert found([[pair], {"also": pair}], [thing]) == [(id(pair), 0, 1)]
+
+
+def test_tuples_being_built_meanwhile_come_out_whole() -> None:
+    def building() -> Any:
+        for number in range(40):
+            heaps = [containers(generation) for generation in range(3)]
+            assert not any(type(o) is tuple for heap in heaps for o in heap)
+            yield [number, heaps]
+
+    assert len(tuple(building())) == 40
