@@ -237,16 +237,20 @@ class NullSampler:
         return {}
 
 
+def _extension() -> Native:
+    """The C extension. ImportError where it is not built or can't be loaded."""
+    return cast(Native, importlib.import_module("heapwatch._sampler"))
+
+
 def objects_within(stack_id: int, limit: int, budget: float) -> list[object]:
     """As `Sampler.objects`, in at most `budget` seconds of CPU. ImportError without the extension."""
-    native = cast(Native, importlib.import_module("heapwatch._sampler"))
-    return native.objects(stack_id, limit, budget)
+    return _extension().objects(stack_id, limit, budget)
 
 
 def containers(generation: int) -> list[object]:
     """What the garbage collector tracks in a generation, without tuples: a second reference to one that is
     still being built would fail whoever builds it. ImportError without the extension."""
-    return cast(Native, importlib.import_module("heapwatch._sampler")).containers(generation)
+    return _extension().containers(generation)
 
 
 def referrers(
@@ -254,8 +258,7 @@ def referrers(
 ) -> tuple[list[tuple[object, int, int]], int]:
     """Who of heap[begin:end] refers to `targets`: (holder, index of the target, references) of each pair, and
     where it stopped, which is before `end` when very many were found. ImportError without the extension."""
-    native = cast(Native, importlib.import_module("heapwatch._sampler"))
-    return native.referrers(heap, begin, end, targets)
+    return _extension().referrers(heap, begin, end, targets)
 
 
 def open_sampler(interval: int, max_depth: int, labels: Labels | None = None) -> Sampler:
@@ -266,12 +269,12 @@ def open_sampler(interval: int, max_depth: int, labels: Labels | None = None) ->
     labels = Labels() if labels is None else labels
     mend = "reinstall heapwatch where there is a C compiler"
     try:
-        native = importlib.import_module("heapwatch._sampler")
+        native = _extension()
     except ImportError as error:
         return NullSampler(f"the C extension can't be loaded ({error}): {mend}", labels)
     if not hasattr(native, "export"):  # the folder of the C sources, found as a namespace package
         return NullSampler(f"the C extension is not built: {mend}", labels)
-    sampler = NativeSampler(cast(Native, native), interval, max_depth, labels)
+    sampler = NativeSampler(native, interval, max_depth, labels)
     try:
         sampler.start()
     except (RuntimeError, ValueError) as error:
