@@ -99,5 +99,15 @@ def referrers(
     lists themselves don't count as holders. Holds the GIL all the while: about 30 ns per object of `heap`.
     """
 
+def frozen_referrers(
+    after: object, count: int, targets: list[object]
+) -> tuple[list[tuple[object, int, int]], object]:
+    """Like `referrers`, among frozen objects (gc.freeze): `count` of them behind `after`, or the first ones.
+
+    Returns the pairs found and the last object looked at, to go on from: None when there are no more, fewer
+    than `count` when very many were found. Takes no reference to what isn't found, so that the others stay
+    in memory that forked processes share. Raises ValueError when `after` is not tracked by the collector.
+    """
+
 def stats() -> Stats:
     """State of the sampler; also finds out whether other tools displaced the hooks, and puts them back."""

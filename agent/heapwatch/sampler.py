@@ -60,6 +60,9 @@ class Native(Protocol):
     def referrers(
         self, heap: list[object], begin: int, end: int, targets: list[object]
     ) -> tuple[list[tuple[object, int, int]], int]: ...
+    def frozen_referrers(
+        self, after: object, count: int, targets: list[object]
+    ) -> tuple[list[tuple[object, int, int]], object]: ...
     def stats(self) -> dict[str, int | float]: ...
 
 
@@ -259,6 +262,16 @@ def referrers(
     """Who of heap[begin:end] refers to `targets`: (holder, index of the target, references) of each pair, and
     where it stopped, which is before `end` when very many were found. ImportError without the extension."""
     return _extension().referrers(heap, begin, end, targets)
+
+
+def frozen_referrers(
+    after: object, count: int, targets: list[object]
+) -> tuple[list[tuple[object, int, int]], object]:
+    """Like `referrers`, among `count` frozen objects behind `after` (None: from the first).
+
+    With the pairs comes the last object looked at, None at the end. ImportError without the extension.
+    """
+    return _extension().frozen_referrers(after, count, targets)
 
 
 def open_sampler(interval: int, max_depth: int, labels: Labels | None = None) -> Sampler:

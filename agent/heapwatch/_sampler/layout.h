@@ -8,6 +8,7 @@
 #define Py_BUILD_CORE 1
 #include <Python.h>
 #include <internal/pycore_gc.h>
+#include <internal/pycore_interp.h>
 #include <internal/pycore_object.h>
 #undef Py_BUILD_CORE
 
@@ -22,6 +23,20 @@ static inline uintptr_t gil_block_of_object(PyObject *object)
 static inline bool gil_is_tracked(PyObject *object)
 {
     return PyObject_IS_GC(object) && _PyObject_GC_IS_TRACKED(object);
+}
+
+/* The frozen object behind `object`, or the first one if that is NULL; NULL behind the last. An object that was
+ * unfrozen meanwhile leads through one of the generations, which ends as well. */
+static inline PyObject *gil_next_frozen(PyObject *object)
+{
+    struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
+    PyGC_Head *next = _PyGCHead_NEXT(object ? _Py_AS_GC(object) : &gc->permanent_generation.head);
+    if (next == &gc->permanent_generation.head)
+        return NULL;
+    for (int generation = 0; generation < NUM_GENERATIONS; generation++)
+        if (next == &gc->generations[generation].head)
+            return NULL;
+    return (PyObject *)(next + 1);
 }
 
 /* 3.11 and 3.12 keep an instance's attribute values in a block of their own, with a prefix whose last byte is

@@ -128,6 +128,17 @@ static PyObject *gil_referrers_method(PyObject *module, PyObject *args, PyObject
     return gil_referrers(heap, begin, end, targets);
 }
 
+static PyObject *gil_frozen_referrers_method(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"after", "count", "targets", NULL};
+    PyObject *after, *targets;
+    Py_ssize_t count;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OnO!:frozen_referrers", names, &after, &count, &PyList_Type,
+                                     &targets))
+        return NULL;
+    return gil_frozen_referrers(after, count, targets);
+}
+
 static PyObject *gil_stats_method(PyObject *module, PyObject *unused)
 {
     return gil_stats();
@@ -144,6 +155,7 @@ static PyMethodDef methods[] = {
     {"objects", (PyCFunction)(void (*)(void))gil_objects_method, KEYWORDS, NULL},
     {"containers", gil_containers_method, METH_O, NULL},
     {"referrers", (PyCFunction)(void (*)(void))gil_referrers_method, KEYWORDS, NULL},
+    {"frozen_referrers", (PyCFunction)(void (*)(void))gil_frozen_referrers_method, KEYWORDS, NULL},
     {"stats", gil_stats_method, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

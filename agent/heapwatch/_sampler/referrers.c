@@ -9,6 +9,10 @@
  * that is reached. From the first traversal until the last nothing is
  * allocated from Python, so no garbage collection or finalizer changes a container while it is traversed.
  *
+ * Frozen objects (gc.freeze) are in no generation, so no list of them can be had; they are walked along the collector's
+ * own links instead. That also takes no reference to any of them but those that are found: a heap is frozen so that
+ * forked processes share its pages, and each reference taken would copy a page.
+ *
  * Thread rule: gil_ functions need the GIL and never run inside a hook.
  */
 #include "layout.h"
@@ -97,17 +101,19 @@ static int gil_visit(PyObject *object, void *argument)
     return 0;
 }
 
-static Py_ssize_t gil_scan(struct scan *scan, PyObject *heap, Py_ssize_t begin, Py_ssize_t end)
+static void gil_look(struct scan *scan, PyObject *object)
 {
-    for (; begin < end && scan->count < MATCH_LIMIT / 2; begin++) {
-        PyObject *object = PyList_GET_ITEM(heap, begin);
-        if (object == heap || object == scan->targets || !Py_TYPE(object)->tp_traverse)
-            continue;
-        scan->holder = object;
-        scan->first = scan->count;
-        Py_TYPE(object)->tp_traverse(object, gil_visit, scan);
-    }
-    return begin;
+    if (object == scan->targets || !Py_TYPE(object)->tp_traverse)
+        return;
+    scan->holder = object;
+    scan->first = scan->count;
+    Py_TYPE(object)->tp_traverse(object, gil_visit, scan);
+}
+
+/* Enough matches for one call: there is room for as many as one object can add. */
+static bool gil_has_plenty(const struct scan *scan)
+{
+    return scan->count >= MATCH_LIMIT / 2;
 }
 
 static PyObject *gil_list_matches(const struct scan *scan)
@@ -146,31 +152,70 @@ PyObject *gil_containers(int generation)
     return list;
 }
 
+static bool gil_open(struct scan *scan)
+{
+    scan->order = 6;
+    while ((Py_ssize_t)1 << scan->order < 4 * PyList_GET_SIZE(scan->targets))
+        scan->order++;
+    scan->matches = hook_map(sizeof(struct match) * MATCH_LIMIT);
+    scan->slots = hook_map(sizeof(uint32_t) << scan->order);
+    scan->seen = hook_map(sizeof(PyObject *) << SEEN_ORDER);
+    if (!scan->matches || !scan->slots || !scan->seen) {
+        PyErr_NoMemory();
+        return false;
+    }
+    gil_enter_targets(scan);
+    return true;
+}
+
+static void gil_close(struct scan *scan)
+{
+    if (scan->matches)
+        munmap(scan->matches, sizeof(struct match) * MATCH_LIMIT);
+    if (scan->slots)
+        munmap(scan->slots, sizeof(uint32_t) << scan->order);
+    if (scan->seen)
+        munmap(scan->seen, sizeof(PyObject *) << SEEN_ORDER);
+}
+
 PyObject *gil_referrers(PyObject *heap, Py_ssize_t begin, Py_ssize_t end, PyObject *targets)
 {
     ASSERT_GIL();
-    struct scan scan = {.targets = targets, .order = 6};
-    while ((Py_ssize_t)1 << scan.order < 4 * PyList_GET_SIZE(targets))
-        scan.order++;
-    size_t match_bytes = sizeof(struct match) * MATCH_LIMIT, slot_bytes = sizeof(uint32_t) << scan.order;
-    size_t seen_bytes = sizeof(PyObject *) << SEEN_ORDER;
-    scan.matches = hook_map(match_bytes);
-    scan.slots = hook_map(slot_bytes);
-    scan.seen = hook_map(seen_bytes);
+    struct scan scan = {.targets = targets};
     PyObject *list = NULL;
-    if (scan.matches && scan.slots && scan.seen) {
-        gil_enter_targets(&scan);
-        Py_ssize_t size = PyList_GET_SIZE(heap);
-        begin = gil_scan(&scan, heap, begin < 0 ? 0 : begin, end < size ? end : size);
+    if (gil_open(&scan)) {
+        end = end < PyList_GET_SIZE(heap) ? end : PyList_GET_SIZE(heap);
+        for (begin = begin < 0 ? 0 : begin; begin < end && !gil_has_plenty(&scan); begin++)
+            if (PyList_GET_ITEM(heap, begin) != heap)
+                gil_look(&scan, PyList_GET_ITEM(heap, begin));
         list = gil_list_matches(&scan);
-    } else {
-        PyErr_NoMemory();
     }
-    if (scan.matches)
-        munmap(scan.matches, match_bytes);
-    if (scan.slots)
-        munmap(scan.slots, slot_bytes);
-    if (scan.seen)
-        munmap(scan.seen, seen_bytes);
+    gil_close(&scan);
     return list ? Py_BuildValue("Nn", list, begin) : NULL;
+}
+
+PyObject *gil_frozen_referrers(PyObject *after, Py_ssize_t count, PyObject *targets)
+{
+    ASSERT_GIL();
+    if (after != Py_None && !gil_is_tracked(after)) {
+        PyErr_SetString(PyExc_ValueError, "after must be None or what an earlier call returned as the last one");
+        return NULL;
+    }
+    struct scan scan = {.targets = targets};
+    PyObject *list = NULL, *last = after == Py_None ? NULL : after;
+    if (gil_open(&scan)) {
+        for (bool more = true; count > 0 && more && !gil_has_plenty(&scan); count--) {
+            PyObject *object = gil_next_frozen(last);
+            more = object != NULL;
+            if (more && !PyTuple_CheckExact(object))
+                gil_look(&scan, object);
+            last = object;
+        }
+        Py_XINCREF(last); /* before anything is allocated: that may free it */
+        list = gil_list_matches(&scan);
+    }
+    gil_close(&scan);
+    if (!list)
+        return NULL;
+    return Py_BuildValue("NN", list, last ? last : Py_NewRef(Py_None));
 }

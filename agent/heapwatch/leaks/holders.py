@@ -8,6 +8,7 @@ many slices as that needs. Several sites are searched at once at no more cost.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -21,7 +22,7 @@ from heapwatch_wire.evidence import Holder
 from heapwatch.leaks.chains import Chain, merge
 from heapwatch.leaks.references import CONTAINERS, TO_ATTRIBUTES, TO_THREADS, Step, describe, step, type_name
 from heapwatch.leaks.roots import Root, Roots, in_running_frame, is_own
-from heapwatch.sampler import containers, referrers
+from heapwatch.sampler import containers, frozen_referrers, referrers
 
 MAX_SAMPLES = 8
 MAX_LOOKED_AT = 64
@@ -93,6 +94,9 @@ class HolderSearch:
         self.cpu = 0.0
         self._depth = self._scanned = self._overlap = self._heap = self._slices = 0
         self._looked_twice = self._ended_early = False
+        self._frozen = gc.get_freeze_count()
+        self._frozen_left: bool | None = None
+        self._last_frozen: object = None
         self._roots = Roots()
         self._nodes: dict[int, _Node] = {}
         self._sites = [_Site(w, sampler) for w in wanted]
@@ -121,9 +125,9 @@ class HolderSearch:
         return self._concluded if self._concluded is not None else self._conclude()
 
     def _slice(self, deadline: float) -> None:
-        if not self._pass(deadline):
+        if not (self._pass_frozen(deadline) and self._pass(deadline)):
             return
-        self._scanned = 0
+        self._scanned, self._frozen_left = 0, None
         self._depth += 1
         self._climb()
         self._frontier = self._still_wanted(self._frontier.values())
@@ -150,6 +154,23 @@ class HolderSearch:
         self._targets.clear()
         del self._roots
 
+    def _pass_frozen(self, deadline: float) -> bool:
+        """Look for holders of the frontier among frozen objects; True when all of them were seen."""
+        if self._frozen_left is None:
+            self._targets = dict(self._frontier)
+            self._frozen_left = self._frozen > 0
+        while self._frozen_left and self._targets:
+            nodes = list(self._targets.values())
+            found, self._last_frozen = frozen_referrers(
+                self._last_frozen, _CHUNK, [node.obj for node in nodes]
+            )
+            self._note(found, nodes)
+            self._frozen_left = self._last_frozen is not None
+            if time.perf_counter() > deadline:
+                return False
+        self._frozen_left, self._last_frozen = False, None
+        return True
+
     def _pass(self, deadline: float) -> bool:
         """Look for holders of the frontier in the rest of the heap; True when all of it was seen.
 
@@ -161,8 +182,6 @@ class HolderSearch:
         # However long the listing took, most of a slice is spent on looking.
         deadline = max(deadline, time.perf_counter() + 2 * (time.perf_counter() - started))
         end = begin = max(0, self._scanned - self._overlap)
-        if self._scanned == 0:
-            self._targets = dict(self._frontier)
         while end < len(heap) and self._targets:
             end = self._look(heap, end, end + _CHUNK)
             if time.perf_counter() > deadline:
@@ -172,8 +191,8 @@ class HolderSearch:
         self._overlap = min(MAX_OVERLAP, (end - begin) // 4)
         if end < len(heap) and self._targets:
             return False
-        young = containers(1) + containers(0) + self._roots.frozen
-        self._heap = len(heap) + len(young)
+        young = containers(1) + containers(0)
+        self._heap = self._frozen + len(heap) + len(young)
         del heap
         end = 0
         while end < len(young) and self._targets:
@@ -184,6 +203,10 @@ class HolderSearch:
         """Record which of heap[begin:end] hold a target; where it stopped."""
         nodes = list(self._targets.values())
         found, stopped = referrers(heap, begin, end, [node.obj for node in nodes])
+        self._note(found, nodes)
+        return stopped
+
+    def _note(self, found: list[tuple[object, int, int]], nodes: Sequence[_Node]) -> None:
         for holder, target, references in found:
             if type(holder) is not _Node and not is_own(holder):
                 self._record(nodes[target], holder, references)
@@ -191,7 +214,6 @@ class HolderSearch:
             # Nothing is left to find for what has all its references accounted for, or more than enough.
             if len(self._edges[id(node.obj)]) >= MAX_HOLDERS_OF_ONE or _missing(node) <= 0:
                 self._targets.pop(id(node.obj), None)
-        return stopped
 
     def _record(self, node: _Node, holder: object, references: int) -> None:
         known = self._edges[id(node.obj)]

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from heapwatch.leaks.references import OPTIMIZED, Step, is_a, local_variables, suspended_frame, type_name
 
 RootKind = Literal["module", "class", "thread", "frame", "generator", "C", "unknown"]
 OWN_CODE = str(Path(__file__).resolve().parent.parent) + os.sep
-MAX_FROZEN = 100_000
-_CODE = {
-    types.FunctionType,
-    types.BuiltinFunctionType,
-    types.ModuleType,
-    types.CodeType,
-    types.WrapperDescriptorType,
-    types.MethodDescriptorType,
-    types.ClassMethodDescriptorType,
-    types.GetSetDescriptorType,
-    types.MemberDescriptorType,
-    property,
-    classmethod,
-    staticmethod,
-}
 
 
 class Root(NamedTuple):
@@ -42,15 +26,13 @@ class Root(NamedTuple):
 
 
 class Roots:
-    """The roots of this moment. Holds no reference to any of them but, when the service has frozen its
-    heap, to containers there: `gc.get_objects` leaves those out."""
+    """The roots of this moment. Holds no reference to any of them."""
 
     def __init__(self) -> None:
         modules = [(n, m) for n, m in list(sys.modules.items()) if is_a(m, types.ModuleType)]
         # A module's own name comes last and so wins over other names it is known by.
         modules.sort(key=lambda item: item[0] == vars(item[1]).get("__name__"))
         self._modules = {id(vars(module)): name for name, module in modules}
-        self.frozen = _frozen([vars(m) for _, m in modules]) if gc.get_freeze_count() else []
 
     def classify(self, holder: object) -> Root | None:
         """The root that `holder` is, None when something else must hold it."""
@@ -105,17 +87,3 @@ def _running_frames() -> Iterator[types.FrameType]:
         while frame is not None:
             yield frame
             frame = frame.f_back
-
-
-def _frozen(starts: list[dict[str, Any]]) -> list[object]:
-    """Containers near the modules' globals, nearest first, without what makes up code."""
-    found: list[object] = list(starts)
-    seen = set(map(id, found))
-    for container in found:
-        if len(found) >= MAX_FROZEN:
-            break
-        for inner in gc.get_referents(container):
-            if id(inner) not in seen and type(inner) not in _CODE and gc.is_tracked(inner):
-                seen.add(id(inner))
-                found.append(inner)
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from heapwatch.leaks.holders import HolderSearch, Outcome, Wanted
+from heapwatch.sampler import frozen_referrers
 
 SHOP = """
 import functools, threading, collections
@@ -261,6 +263,7 @@ def test_what_only_a_cycle_holds_is_said_so(shop: types.ModuleType) -> None:
 
 def test_frozen_objects_are_searched_too(shop: types.ModuleType) -> None:
     """gunicorn --preload with gc.freeze(): the registry is older than the freeze, its pages are not."""
+    shop.CATALOGUE = [[number] for number in range(150_000)]
     shop.attribute(0)
     shop.REGISTRY["photo"].pages.clear()
     gc.freeze()
@@ -269,6 +272,46 @@ def test_frozen_objects_are_searched_too(shop: types.ModuleType) -> None:
         assert search(all_of(shop.Page)).holders[0].path == "shop.REGISTRY['photo'].pages[0]"
     finally:
         gc.unfreeze()
+
+
+WALK = """
+import gc, os
+from heapwatch.sampler import frozen_referrers
+
+def private():
+    with open("/proc/self/smaps_rollup") as file:
+        return sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
+
+catalogue = [[number] for number in range(400_000)]
+held = []
+holder = [held]
+gc.freeze()
+if os.fork() == 0:
+    before = private()
+    last, found = None, False
+    while not found or last is not None:
+        matches, last = frozen_referrers(last, 100_000, [held])
+        found = found or any(match[0] is holder for match in matches)
+    print(private() - before, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_frozen_pages_that_processes_share_are_not_copied() -> None:
+    """The catalogue takes some 40 MB; taking a reference to each list of it would copy all of that."""
+    ran = subprocess.run([sys.executable, "-c", WALK], capture_output=True, text=True, check=True, timeout=60)
+    assert int(ran.stdout) < 4_000
+
+
+def test_a_walk_over_what_was_frozen_ends_when_it_is_unfrozen(shop: types.ModuleType) -> None:
+    gc.freeze()
+    _, last = frozen_referrers(None, 10, [shop])
+    gc.unfreeze()
+    while last is not None:
+        _, last = frozen_referrers(last, 100_000, [shop])
+    with pytest.raises(ValueError, match="after"):
+        frozen_referrers(1, 10, [shop])
 
 
 def test_the_services_own_class_is_preferred_to_built_in_types(shop: types.ModuleType) -> None:
