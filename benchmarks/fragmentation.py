@@ -1,6 +1,6 @@
-"""How well the breakdown of memory predicts: what is held unused, and what malloc_trim gives back of it.
+"""Fragmentation by allocator: what is held beside what lives, and how well the breakdown predicts a trim.
 
-    python -m benchmarks.fragmentation [--size 200] [--rounds 3]
+    python -m benchmarks.fragmentation [--size 200] [--rounds 3] [--malloc glibc,jemalloc,mimalloc]
 
 Each measurement is a child process of its own that fills `--size` MiB in one of several patterns, frees part
 of it, and compares what `heapwatch.memory` says with what the kernel then does. Writes JSON, prints a table.
@@ -9,8 +9,8 @@ of it, and compares what `heapwatch.memory` says with what the kernel then does.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -20,15 +20,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from heapwatch.allocators import Malloc, Pymalloc
+from heapwatch.allocators import Pymalloc, find_malloc
 from heapwatch.memory.own import OwnMemory
+from heapwatch.preload import PACKAGES, allocator
 from heapwatch.process import ProcessReader
 from heapwatch.sampler import NullSampler
 
 from benchmarks.overhead import machine
 
 MIB = 1 << 20
-FIGURES = ("rss", "explained", "pymalloc", "malloc", "predicted", "given_back", "milliseconds")
+FIGURES = ("live", "rss", "explained", "pymalloc", "malloc", "predicted", "given_back", "milliseconds")
+GLIBC = "glibc"
 
 
 def every_second(size: int) -> list[bytes]:
@@ -62,65 +64,61 @@ PATTERNS: dict[str, Callable[[int], list[bytes]]] = {
 
 def child(pattern: str, size: int) -> dict[str, float]:
     """One measurement, in this process."""
-    memory = OwnMemory(Malloc(), Pymalloc(), NullSampler("measured without"))
+    memory = OwnMemory(find_malloc(), Pymalloc(), NullSampler("measured without"))
     kept = PATTERNS[pattern](size)
     began = time.perf_counter()
     breakdown = memory.breakdown()
     seconds = time.perf_counter() - began
     before = ProcessReader().status().rss
-    ctypes.CDLL(None).malloc_trim(0)
+    memory.trim()
     after = ProcessReader().status().rss
-    del kept
     return {
+        "live": sum(map(sys.getsizeof, kept)) / MIB,
         "rss": before / MIB,
         "explained": breakdown.explained,
-        "pymalloc": breakdown.fragmentation["pymalloc"],
-        "malloc": breakdown.fragmentation["malloc"],
+        **breakdown.fragmentation,
         "predicted": breakdown.trimmable / MIB,
         "given_back": (before - after) / MIB,
         "milliseconds": seconds * 1000,
     }
 
 
-def measure(size: int, rounds: int) -> dict[str, dict[str, Any]]:
-    """Median, lowest and highest of each figure, by pattern; patterns take turns."""
-    runs: dict[str, list[dict[str, float]]] = {pattern: [] for pattern in PATTERNS}
+def measure(size: int, rounds: int, mallocs: list[str]) -> dict[str, dict[str, Any]]:
+    """Median, lowest and highest of each figure, by allocator and pattern; these take turns."""
+    libraries = {malloc: "" if malloc == GLIBC else allocator(malloc) for malloc in mallocs}
+    runs: dict[str, list[dict[str, float]]] = {f"{p} {m}": [] for p in PATTERNS for m in mallocs}
     for _ in range(rounds):
-        for pattern in PATTERNS:
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.fragmentation",
-                "--child",
-                pattern,
-                "--size",
-                str(size),
-            ]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            runs[pattern].append(json.loads(done.stdout))
+        for name, results in runs.items():
+            pattern, malloc = name.split()
+            command = [sys.executable, "-m", __spec__.name, "--child", pattern, "--size", str(size)]
+            environment = {**os.environ, "LD_PRELOAD": libraries[malloc]}
+            done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+            results.append(json.loads(done.stdout))
     return {
-        pattern: {
+        name: {
             figure: {
                 "median": statistics.median(run[figure] for run in results),
                 "lowest": min(run[figure] for run in results),
                 "highest": max(run[figure] for run in results),
             }
             for figure in FIGURES
+            if figure in results[0]
         }
-        for pattern, results in runs.items()
+        for name, results in runs.items()
     }
 
 
 def show(results: dict[str, dict[str, Any]]) -> None:
     print(
-        f"{'':<14}{'rss':>9}{'explained':>11}{'unused: pymalloc':>18}{'malloc':>8}"
-        f"{'trim: said':>14}{'did':>10}"
+        f"{'':<24}{'live':>9}{'rss':>9}{'explained':>11}"
+        f"{'unused: pymalloc':>18}{'malloc':>8}{'trim: said':>14}{'did':>10}"
     )
-    for pattern, figures in results.items():
+    for name, figures in results.items():
         of = {figure: values["median"] for figure, values in figures.items()}
+        malloc = f"{of['malloc']:.0%}" if "malloc" in of else "-"
         print(
-            f"{pattern:<14}{of['rss']:>5.0f} MiB{of['explained']:>11.1%}{of['pymalloc']:>18.0%}"
-            f"{of['malloc']:>8.0%}{of['predicted']:>10.1f} MiB{of['given_back']:>6.1f} MiB"
+            f"{name:<24}{of['live']:>5.0f} MiB{of['rss']:>5.0f} MiB{of['explained']:>11.1%}"
+            f"{of['pymalloc']:>18.0%}{malloc:>8}{of['predicted']:>10.1f} MiB{of['given_back']:>6.1f} MiB"
             f"  read in {of['milliseconds']:.1f} ms"
         )
 
@@ -129,13 +127,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--size", type=int, default=200, help="MiB that are allocated")
     parser.add_argument("--rounds", type=int, default=3, help="times that each pattern is measured")
+    parser.add_argument("--malloc", default=",".join([GLIBC, *PACKAGES]), help="allocators that are compared")
     parser.add_argument("--output", type=Path, default=Path("build/benchmarks/fragmentation.json"))
     parser.add_argument("--child", choices=PATTERNS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         print(json.dumps(child(args.child, args.size * MIB)))
         return 0
-    results = measure(args.size, args.rounds)
+    results = measure(args.size, args.rounds, args.malloc.split(","))
     show(results)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     report = {"machine": machine(), "size_mib": args.size, "rounds": args.rounds, "patterns": results}

@@ -11,7 +11,7 @@ from typing import Any
 
 from heapwatch_wire.settings import AgentSettings
 
-from heapwatch.allocators import Malloc, Pymalloc
+from heapwatch.allocators import Pymalloc, find_malloc
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.gctuner.tuner import Tuner
@@ -63,7 +63,7 @@ class Agent:
         self.failures = failures
         self.courier = courier
         self.phases = phases or Phases()
-        self.memory = memory or OwnMemory(Malloc(), Pymalloc(), sampler)
+        self.memory = memory or OwnMemory(find_malloc(), Pymalloc(), sampler)
         self.tuner = tuner
         self._tasks: list[_Task] = []
         self._closers: list[tuple[str, Callable[[], None]]] = []

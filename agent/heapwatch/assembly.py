@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.agent import Agent
-from heapwatch.allocators import Malloc, Pymalloc
+from heapwatch.allocators import Malloc, Pymalloc, find_malloc
 from heapwatch.budget import LOOK, SamplingBudget
 from heapwatch.cgroup import CgroupReader
 from heapwatch.control.server import ControlServer
@@ -49,7 +49,7 @@ class Resident:
 
     labels: Labels = field(default_factory=Labels)
     gc: GcStats = field(default_factory=GcStats)
-    malloc: Malloc = field(default_factory=Malloc)
+    malloc: Malloc = field(default_factory=find_malloc)
     pymalloc: Pymalloc = field(default_factory=Pymalloc)
     phases: Phases = field(default_factory=Phases)
     requests: Requests = field(default_factory=lambda: Requests(NullSampler("not started")))

@@ -120,7 +120,8 @@ class Telemetry:
             yield _number("heapwatch.pymalloc.used", pymalloc.used)
         if malloc is not None:
             yield _number("heapwatch.malloc.arenas", malloc.held + malloc.mapped)
-            yield _number("heapwatch.malloc.used", malloc.used + malloc.mapped)
+        if malloc is not None and malloc.total is not None:
+            yield _number("heapwatch.malloc.used", malloc.total.used)
         unused = fragmentation(pymalloc.total if pymalloc else None, malloc.total if malloc else None)
         if unused is not None:
             yield _number("heapwatch.memory.fragmentation", unused)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from heapwatch.allocators import Malloc, Pymalloc
+from heapwatch.allocators import Pymalloc, find_malloc
 from heapwatch.cgroup import CgroupReader
 from heapwatch.delivery import Courier, Delivery
 from heapwatch.failures import Failures
@@ -72,7 +72,7 @@ def telemetry(sampler: ScriptedSampler, container: CgroupReader) -> Telemetry:
         pass
     return Telemetry(
         process=ProcessReader(),
-        memory=OwnMemory(Malloc(), Pymalloc(), sampler).breakdown,
+        memory=OwnMemory(find_malloc(), Pymalloc(), sampler).breakdown,
         cgroup=container,
         gc=GcStats(),
         tuner=new_tuner(sampler, failures),

@@ -177,7 +177,7 @@ METRICS: tuple[Metric, ...] = (
         "Resident pages by kind of mapping, shared with other processes or private.",
         ("heapwatch.mapping", "heapwatch.sharing"),
     ),
-    Metric("heapwatch.memory.trimmable", "gauge", "By", "What malloc_trim would give back."),
+    Metric("heapwatch.memory.trimmable", "gauge", "By", "What `heapwatch trim` would give back."),
     # Phases that the service names.
     Metric(
         "heapwatch.phase.duration",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ctypes
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -112,11 +111,9 @@ def snapshot(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def trim(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """Give unused memory of the C library's allocator back to the kernel."""
-    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if malloc_trim is None:
-        raise RequestError("the C library has no malloc_trim", "trim needs glibc")
     before, started = ProcessReader().status().rss, time.perf_counter()
-    malloc_trim(ctypes.c_size_t(0))
+    if not agent.memory.trim():
+        raise RequestError("malloc can't be asked to trim here", "trim needs glibc, jemalloc or mimalloc")
     return {
         "rss_before": before,
         "rss": ProcessReader().status().rss,

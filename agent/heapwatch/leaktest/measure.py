@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from heapwatch_wire.sites import Stack
 
-from heapwatch.allocators import Malloc
+from heapwatch.allocators import find_malloc
 from heapwatch.leaks.roots import is_own_file
 from heapwatch.sampler import NO_LABEL, Row, Sampler
 
@@ -60,7 +60,7 @@ class Recorder:
         self._sampler = sampler
         self.interval = interval
         self._first = next(_first_labels)
-        self._malloc = Malloc()
+        self._malloc = find_malloc()
 
     @property
     def sees_native(self) -> bool:

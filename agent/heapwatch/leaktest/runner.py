@@ -17,7 +17,7 @@ import heapwatch_wire
 import heapwatch
 from heapwatch.leaktest.plan import Plan
 from heapwatch.leaktest.report import Report, from_json
-from heapwatch.native import NoNativeMode, library, preload
+from heapwatch.preload import CannotPreload, native_library, preload
 
 PRELOAD = "LD_PRELOAD"
 END_WITHIN = 5.0
@@ -43,8 +43,8 @@ def run(plan: Plan, progress: Callable[[int, int], None]) -> Report:
     environment = _environment(plan)
     # The child puts back what was preloaded, for processes that the file starts.
     present = environment.get(PRELOAD, "")
-    with contextlib.suppress(NoNativeMode):  # Then malloc's level says whether C code leaks, but not where.
-        environment[PRELOAD] = preload(library(), present)
+    with contextlib.suppress(CannotPreload):  # Then malloc's level says whether C code leaks, but not where.
+        environment[PRELOAD] = preload(native_library(), present=present)
     command = [
         sys.executable,
         "-P",

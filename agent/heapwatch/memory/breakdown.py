@@ -14,6 +14,7 @@ PARTS: Mapping[str, str] = {
     "pymalloc free": "free between and beside them, held by arenas that are not empty",
     "malloc used": "larger blocks, and what C libraries allocate",
     "malloc free": "free blocks that the C library keeps",
+    "malloc held": "blocks and free memory of an allocator that doesn't tell them apart",
     "malloc mapped": "blocks with a mapping of their own (128 KiB and more)",
     "files": "programs and libraries, their data, mapped files",
     "shared memory": "shared mappings without a file on disk",
@@ -29,7 +30,7 @@ class Breakdown:
     """Bytes, all of them resident, but `swap`. The values of `parts` sum to `rss`; a part of 0 is left out.
 
     Without `mappings` the kernel doesn't say what is resident, and `parts` is empty.
-    `trimmable` is what malloc_trim would give back. `fragmentation` is held and unused over held of an
+    `trimmable` is what `trim` would give back. `fragmentation` is held and unused over held of an
     allocator, 0 to 1.
     """
 
@@ -63,8 +64,10 @@ def divide(
 
     An allocator holds addresses, the kernel gives pages when they are first written. Where both are known
     for one kind of mapping (malloc's heaps) the difference is free memory that was never written or was
-    given back. Anonymous mappings are shared by pymalloc's arenas and malloc's big blocks: arenas are
-    written almost entirely, so they go first, and big blocks get no more than what is left.
+    given back. An allocator in malloc's place keeps its blocks in mappings, mostly asked for with
+    MAP_NORESERVE: they count as heaps up to what it holds. Anonymous mappings are shared by pymalloc's arenas
+    and malloc's big blocks: arenas are written almost entirely, so they go first, and big blocks get no more
+    than what is left.
     """
     rss = {kind: pages.rss for kind, pages in mappings.items()}
     heaps = rss.get("heap", 0) + rss.get("thread heaps", 0)
@@ -84,8 +87,15 @@ def divide(
         parts["pymalloc free"] = min(pymalloc.free + pymalloc.unused_pools, anonymous)
         anonymous -= parts["pymalloc free"]
     free = 0
+    if malloc is not None and malloc.in_mappings:
+        heaps += (reserved := min(malloc.held - heaps, unexplained))
+        unexplained -= reserved
+        heaps += (plain := min(malloc.held - heaps, anonymous))
+        anonymous -= plain
     if malloc is None:
         unexplained += heaps
+    elif malloc.used is None:
+        parts["malloc held"] = heaps
     else:
         parts["malloc used"] = min(malloc.used, heaps)
         parts["malloc free"] = free = heaps - parts["malloc used"]

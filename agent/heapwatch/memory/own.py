@@ -33,3 +33,7 @@ class OwnMemory:
             mappings = {}
         own_bytes = int(self._sampler.stats().get("own_bytes", 0))
         return divide(mappings, self._pymalloc.detail(), self._malloc.detail(), own_bytes)
+
+    def trim(self) -> bool:
+        """Have malloc give unused memory back to the kernel; False where it can't be asked to."""
+        return self._malloc.trim()

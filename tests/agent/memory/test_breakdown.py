@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from heapwatch.allocators import Malloc, MallocDetail, Pymalloc, PymallocDetail
+from heapwatch.allocators import MallocDetail, Pymalloc, PymallocDetail, find_malloc
 from heapwatch.memory.breakdown import PARTS, divide
 from heapwatch.memory.mappings import Kind, Pages
 from heapwatch.memory.own import OwnMemory
@@ -36,7 +36,7 @@ def test_each_part_gets_its_bytes() -> None:
     whole = divide(
         pages(files=20, heap=100, thread_heaps=50, anonymous=400, unreserved=30, stacks=5, other=1),
         pymalloc(held=300, used=200, free=60, unused_pools=30),
-        MallocDetail(arenas=3, held=170, used=120, free=50, mapped=70, releasable=40),
+        MallocDetail("glibc", arenas=3, held=170, used=120, free=50, mapped=70, releasable=40),
         sampler_bytes=25,
     )
     assert whole.parts == {
@@ -83,7 +83,7 @@ def test_parts_always_sum_to_rss(
     whole = divide(
         pages(**dict(zip(kinds, sizes, strict=True))),
         pymalloc(sum(small), *small),
-        MallocDetail(1, used + free, used, free, mapped, free // 2),
+        MallocDetail("glibc", 1, used + free, used, free, mapped, free // 2),
         own,
     )
     assert sum(whole.parts.values()) == whole.rss == sum(sizes)
@@ -95,7 +95,7 @@ def test_parts_always_sum_to_rss(
 PROGRAM = """
 import ctypes, json, os, sys, threading
 from dataclasses import replace
-from heapwatch.allocators import Malloc, Pymalloc
+from heapwatch.allocators import Pymalloc, find_malloc
 from heapwatch.memory.own import OwnMemory
 from heapwatch.process import ProcessReader
 from heapwatch.sampler import NullSampler
@@ -104,7 +104,7 @@ def work(kept):
     kept.extend(bytes(1000 + n % 500) for n in range(4000))
     done.wait()
 
-memory = OwnMemory(Malloc(), Pymalloc(), NullSampler("none"))
+memory = OwnMemory(find_malloc(), Pymalloc(), NullSampler("none"))
 before = memory.breakdown()
 small = [(n, n) for n in range(200_000)]
 large = [b"x" * 1_000_000 for _ in range(30)]
@@ -123,7 +123,7 @@ print(json.dumps([b.to_json() for b in (before, full, trimmed)] + [rss]))
 """
 
 
-@pytest.mark.skipif(Malloc().detail() is None or Pymalloc().detail() is None, reason="another C library")
+@pytest.mark.skipif(find_malloc().detail() is None or Pymalloc().detail() is None, reason="another C library")
 def test_a_process_whose_memory_is_known() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     before, full, trimmed, rss = json.loads(done.stdout)
@@ -153,7 +153,7 @@ def test_size_classes_and_pools_are_told(tmp_path: Path) -> None:
     assert sum(c.used * c.size for c in detail.classes) == detail.used
     assert sum(c.free * c.size for c in detail.classes) == detail.free
     assert 0 <= detail.overhead < detail.held / 5
-    unread = OwnMemory(Malloc(), Pymalloc(), NullSampler("none"), tmp_path).breakdown()
+    unread = OwnMemory(find_malloc(), Pymalloc(), NullSampler("none"), tmp_path).breakdown()
     assert (unread.rss, unread.parts, unread.pymalloc is not None) == (0, {}, True)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from heapwatch import native as native_mode
+from heapwatch import preload
 
 PROGRAM = """
 import os, subprocess, sys
@@ -34,18 +34,18 @@ def test_the_program_and_its_children_run_in_native_mode(
         check=True,
     )
     lines = done.stdout.splitlines()
-    assert lines == [f"{native_mode.library()} 1"] * 2
+    assert lines == [f"{preload.native_library()} 1"] * 2
 
 
 def test_another_preloaded_library_stays_behind_ours() -> None:
-    ours, other = Path("/env/heapwatch/ours.so"), "/usr/lib/libjemalloc.so.2"
-    assert native_mode.preload(ours, "") == str(ours)
-    assert native_mode.preload(ours, f"{other} /usr/lib/more.so") == f"{ours}:{other}:/usr/lib/more.so"
-    assert native_mode.preload(ours, f"{other}:{ours}") == f"{ours}:{other}"
+    ours, other = "/env/heapwatch/ours.so", "/usr/lib/libjemalloc.so.2"
+    assert preload.preload(ours, present="") == ours
+    assert preload.preload(ours, present=f"{other} /usr/lib/more.so") == f"{ours}:{other}:/usr/lib/more.so"
+    assert preload.preload(ours, present=f"{other}:{ours}") == f"{ours}:{other}"
 
 
 def test_a_missing_library_is_said_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native_mode, "LIBRARY", "libheapwatch_nothing.so")
-    with pytest.raises(native_mode.NoNativeMode, match=r"libheapwatch_nothing\.so is missing") as failure:
-        native_mode.library()
+    monkeypatch.setattr(preload, "NATIVE", "libheapwatch_nothing.so")
+    with pytest.raises(preload.CannotPreload, match=r"libheapwatch_nothing\.so is missing") as failure:
+        preload.native_library()
     assert "reinstall heapwatch" in failure.value.mend

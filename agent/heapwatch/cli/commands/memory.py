@@ -80,6 +80,7 @@ def _text(pid: int, answer: Mapping[str, Any], all_classes: bool) -> str:
     for name, value in answer["fragmentation"].items():
         lines.append(f"{name} holds {share(value)} unused")
     if answer["malloc"] is not None:
+        lines.append(f"malloc is {answer['malloc']['allocator']}'s")
         lines.append(f"heapwatch trim {pid} would give back {size(answer['trimmable'])}")
     if answer["pymalloc"] is not None:
         lines += ["", _classes(answer["pymalloc"]["classes"], all_classes)]

@@ -14,7 +14,7 @@ from heapwatch_wire.config import Setting, parse, variable
 from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.cli.options import Failure
-from heapwatch.native import NoNativeMode, library, preload
+from heapwatch.preload import PACKAGES, CannotPreload, allocator, native_library, preload
 
 HELP = "run a program with the agent in each Python process of it"
 
@@ -28,6 +28,7 @@ examples:
   heapwatch run --service shop --collector http://127.0.0.1:4040 -- gunicorn -w 4 shop:app
   heapwatch run -- python worker.py
   heapwatch run --native -- python worker.py
+  heapwatch run --malloc jemalloc -- gunicorn -w 4 shop:app
 
 The program takes the place of this command: same process id, signals and exit code. A token for the
 collector is given in the environment: HEAPWATCH_TOKEN. Exit code 127 when there is no such program, 126
@@ -50,6 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="see memory of C libraries and extensions too: preload a library that samples malloc and mmap",
     )
+    parser.add_argument(
+        "--malloc",
+        choices=sorted(PACKAGES),
+        help="put this allocator in malloc's place, which may waste less memory on fragmentation; Python"
+        " keeps its own for small objects (PYTHONMALLOC=malloc gives it those too)",
+    )
     parser.add_argument("program", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run")
     parser.usage = "heapwatch run [--service NAME] [--collector ADDRESS] [options] -- COMMAND ..."
     parser.epilog = EXAMPLES
@@ -60,11 +67,13 @@ def run(args: argparse.Namespace) -> int:
     if not program:
         raise Failure("no program to run", "write it after --: heapwatch run -- gunicorn app:app")
     environ = environment(vars(args), os.environ)
-    if args.native:
-        try:
-            environ["LD_PRELOAD"] = preload(library(), os.environ.get("LD_PRELOAD", ""))
-        except NoNativeMode as error:
-            raise Failure(str(error), error.mend) from None
+    try:
+        libraries = [native_library()] if args.native else []
+        libraries += [allocator(args.malloc)] if args.malloc else []
+    except CannotPreload as error:
+        raise Failure(str(error), error.mend) from None
+    if libraries:
+        environ["LD_PRELOAD"] = preload(*libraries, present=os.environ.get("LD_PRELOAD", ""))
     try:
         os.execvpe(program[0], program, environ)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""`heapwatch trim PID`: give memory that the C library keeps unused back to the kernel."""
+"""`heapwatch trim PID`: give memory that malloc keeps unused back to the kernel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from heapwatch.cli.options import add_common, add_pid, client, print_json
 from heapwatch.cli.units import duration, size
 
-HELP = "give memory that malloc keeps unused back to the kernel (malloc_trim)"
+HELP = "give memory that malloc keeps unused back to the kernel"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
