@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import mmap
 import os
 import re
 import subprocess
@@ -20,10 +21,17 @@ from heapwatch.process import ProcessReader
 MIB = 1 << 20
 
 
+def resident(size: int) -> mmap.mmap:
+    """`size` MiB of pages that are new: malloc would give out again what this process has freed."""
+    block = mmap.mmap(-1, size * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for _ in range(size):
+        block.write(b"x" * MIB)
+    return block
+
+
 def spike(size: int) -> None:
-    """Use `size` MiB and give them back; of 33 and more the C library keeps nothing."""
-    block = bytearray(b"x") * (size * MIB)
-    del block
+    """Use `size` MiB and give them back."""
+    resident(size).close()
 
 
 def peak(span: Span) -> float:
@@ -49,7 +57,7 @@ def test_a_spike_is_seen_that_is_gone_at_the_end(phases: Phases) -> None:
 
 def test_what_stays_is_the_delta(phases: Phases) -> None:
     with Phase(phases, "load") as load:
-        kept = bytearray(b"x") * (64 * MIB)
+        kept = resident(64)
     assert load.report is not None
     assert load.report.delta / MIB == pytest.approx(64, abs=4)
     del kept
@@ -163,7 +171,7 @@ def test_checkpoints_divide_a_phase(phases: Phases, caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.INFO, "heapwatch"), Phase(phases, "job"):
         spike(80)
         first = phases.checkpoint("read")
-        kept = bytearray(b"x") * (40 * MIB)
+        kept = resident(40)
         second = phases.checkpoint("parsed")
     del kept
     assert first is not None
