@@ -1,7 +1,7 @@
 """The in-process allocation sampler (C extension).
 
-Samples memory that Python allocates in its object and memory domains, and in native mode (the process was
-started with libheapwatch_native.so in LD_PRELOAD) also what any code asks of the C allocator. Each byte is a
+Samples memory that Python allocates in its object, memory and raw domains, and in native mode (the process
+was started with libheapwatch_native.so in LD_PRELOAD) what any code asks of the C allocator. Each byte is a
 sample point with probability 1/interval, and each sampled block stands for the blocks like it, so every
 figure is an unbiased estimate.
 """
@@ -11,7 +11,10 @@ from typing import TypeAlias, TypedDict
 Frame: TypeAlias = tuple[str, str, int]
 """(qualified function name, file, line). In native mode memory that native code asked of the C allocator has
 an innermost frame ("[native]", executable or shared library, 0) that names who asked: on top of the Python
-stack when the thread held the GIL, else alone. Memory that the interpreter itself asked for has none."""
+stack when the thread held the GIL, else alone. Memory that the interpreter itself asked for has none.
+
+Stacks of one frame with a name in brackets and no file: "[outside Python code]" (the GIL was held but no
+Python code ran), "[raw]" (asked of the raw domain without the GIL), "[stack table full]"."""
 
 Row: TypeAlias = tuple[int, tuple[Frame, ...], bool, int, str, float, float, float, float]
 """(stack id, frames innermost first, truncated, label, thread name, live objects, live bytes, allocated
@@ -21,6 +24,22 @@ used for another stack."""
 
 LiveSample: TypeAlias = tuple[int, int, float, int]
 """(address, size asked for in bytes, birth as Unix time to a sixteenth of a second, label)"""
+
+Ages: TypeAlias = tuple[float, ...]
+"""Totals by age: entry 0 of ages below 1/64 s, entry k from 2**(k-1) up to 2**k times that; the last, 23,
+is open (18 hours and more). Zeros at the end are left out. Ages are exact to about 20 ms."""
+
+Lifetimes: TypeAlias = tuple[int, Ages, Ages, Ages, Ages]
+"""(stack id, objects that ended, bytes that ended, live objects, live bytes): the ended ones by the age at
+which they ended, the live ones by their present age. Estimates without bias, like a row's; the stack's labels
+and threads are added up.
+
+A block ends when it is freed and when a realloc succeeds, which makes another block of it. Ends count from
+the first start, in a forked child from the fork; live blocks keep their age over a fork. Left out are samples
+that were lost or thinned, and the ends of stacks that found no room in the table ("dropped_lifetimes").
+
+With ended[k] and live[k] the chance to live on after bucket k is 1 - ended[k] / (ended[k] + everything in
+later buckets, ended or live): blocks that still live are censored at their age (Kaplan and Meier 1958)."""
 
 class Stats(TypedDict):
     """What the sampler knows of itself. Bytes and objects are estimates where they speak of the host."""
@@ -37,6 +56,7 @@ class Stats(TypedDict):
     dropped_stacks: int
     dropped_rows: int
     dropped_callers: int
+    dropped_lifetimes: int
     dropped_interrupted: int
     thinned: int
     interval_doublings: int
@@ -76,6 +96,12 @@ def export(since: int = 0) -> list[Row]:
 
 def live_samples(stack: int, limit: int) -> list[LiveSample]:
     """At most `limit` live samples of the stack, drawn evenly from old and new ones."""
+
+def lifetimes(stacks: list[int] | None = None) -> list[Lifetimes]:
+    """How long blocks lived and how old the live ones are, of the stacks with these (few) ids or of all.
+
+    Looks at every live sample; stacks of which nothing was sampled, and ids that are gone, don't appear.
+    """
 
 def objects(stack: int, limit: int, budget: float = 0.05) -> list[object]:
     """At most `limit` Python objects that are live sampled blocks of the stack or own one as storage (a list

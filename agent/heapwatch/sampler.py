@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol, TypeAlias, cast
 
 from heapwatch_wire.sites import Frame, Stack
@@ -46,6 +46,27 @@ class LiveSample(NamedTuple):
     label: int
 
 
+AGE_UNIT = 1 / 64
+"""Seconds. Bucket 0 of `Lifetimes` holds ages below it, bucket k those from 2**(k-1) up to 2**k of it."""
+
+
+class Lifetimes(NamedTuple):
+    """Estimated objects and bytes of a stack by age, at which they ended or at which they live now.
+
+    The tuples end with their last bucket that isn't zero; there are at most 24 buckets, and the last is open.
+    """
+
+    ended_objects: tuple[float, ...]
+    ended_bytes: tuple[float, ...]
+    live_objects: tuple[float, ...]
+    live_bytes: tuple[float, ...]
+
+
+NativeLifetimes: TypeAlias = tuple[
+    int, tuple[float, ...], tuple[float, ...], tuple[float, ...], tuple[float, ...]
+]
+
+
 class Native(Protocol):
     """What the C extension `heapwatch._sampler` offers."""
 
@@ -55,6 +76,7 @@ class Native(Protocol):
     def set_label(self, label: int) -> int: ...
     def export(self, since: int = 0) -> list[NativeRow]: ...
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]: ...
+    def lifetimes(self, stacks: list[int] | None = None) -> list[NativeLifetimes]: ...
     def objects(self, stack: int, limit: int, budget: float = ...) -> list[object]: ...
     def containers(self, generation: int) -> list[object]: ...
     def referrers(
@@ -108,6 +130,7 @@ class Sampler(Protocol):
     def set_label(self, label: int) -> int: ...
     def export(self, live: bool = False) -> list[Row]: ...
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]: ...
+    def lifetimes(self, stack_ids: Iterable[int] | None = None) -> dict[int, Lifetimes]: ...
     def objects(self, stack_id: int, limit: int) -> list[object]: ...
     def stats(self) -> Mapping[str, int | float]: ...
 
@@ -188,6 +211,11 @@ class NativeSampler:
         """At most `limit` live samples of a stack, old and new ones mixed."""
         return [LiveSample(*sample) for sample in self._native.live_samples(stack_id, limit)]
 
+    def lifetimes(self, stack_ids: Iterable[int] | None = None) -> dict[int, Lifetimes]:
+        """How long blocks lived and how old the live ones are, by stack id; of all stacks or a few."""
+        found = self._native.lifetimes(None if stack_ids is None else list(stack_ids))
+        return {stack_id: Lifetimes(*ages) for stack_id, *ages in found}
+
     def objects(self, stack_id: int, limit: int) -> list[object]:
         """Strong references to at most `limit` live sampled objects of a stack; drop them soon."""
         return self._native.objects(stack_id, limit, OBJECTS_BUDGET)
@@ -230,6 +258,10 @@ class NullSampler:
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
         """No samples."""
         return []
+
+    def lifetimes(self, stack_ids: Iterable[int] | None = None) -> dict[int, Lifetimes]:
+        """Nothing known."""
+        return {}
 
     def objects(self, stack_id: int, limit: int) -> list[object]:
         """No objects."""

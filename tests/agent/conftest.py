@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from heapwatch.sampler import Labels, LiveSample, Row
+from heapwatch.sampler import Labels, Lifetimes, LiveSample, Row
 from heapwatch_wire import pprof
 from heapwatch_wire.protobuf import Value, read, submessage
 
@@ -148,6 +148,9 @@ class ScriptedSampler:
 
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
         return []
+
+    def lifetimes(self, stack_ids: Iterable[int] | None = None) -> dict[int, Lifetimes]:
+        return {}
 
     def objects(self, stack_id: int, limit: int) -> list[object]:
         return []

@@ -39,12 +39,7 @@ extern __thread struct native_thread self __attribute__((tls_model("initial-exec
 static inline bool due(size_t size)
 {
     uint32_t epoch = atomic_load_explicit(&library.epoch, memory_order_relaxed);
-    if (!epoch)
-        return false;
-    if (unlikely(self.epoch != epoch || size > self.countdown))
-        return true;
-    self.countdown -= size;
-    return false;
+    return epoch && countdown_due(&self, epoch, size);
 }
 
 /* The sampler, when `address` may be a sampled block; else NULL. */

@@ -9,6 +9,8 @@
 #ifndef HEAPWATCH_NATIVE_H
 #define HEAPWATCH_NATIVE_H
 
+#include "countdown.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,19 +42,10 @@ struct native_ended {
 /* What the library asks of the sampler. None of it calls an allocator. */
 struct native_sampler {
     const _Atomic uintptr_t *filter;
-    uint64_t (*gap)(uint32_t *interval); /* bytes to the next sample point, >= 1, and the mean it was drawn with;
-                                            0: can't be drawn now */
+    native_gap *gap;
     void (*begin)(void *address, size_t size, uint32_t interval, const void *caller, bool mapping);
     bool (*end)(void *address, struct native_ended *ended); /* false: was not sampled */
     void (*restore)(const struct native_ended *ended);      /* the block lives on: its realloc failed */
-};
-
-/* Of each thread. */
-struct native_thread {
-    uint64_t countdown; /* bytes before the next sample point */
-    uint32_t epoch;     /* in which the countdown was drawn */
-    uint32_t interval;  /* that it was drawn with */
-    int guard;          /* above 0: what is allocated isn't sampled */
 };
 
 /* What the library offers the sampler. */

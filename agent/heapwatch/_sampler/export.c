@@ -12,6 +12,7 @@
 #include "callers.h"
 #include "hooks.h"
 #include "install.h"
+#include "lifetimes.h"
 #include "live.h"
 #include "lock.h"
 #include "native.h"
@@ -54,8 +55,7 @@ static bool gil_take_snapshot(struct snapshot *snapshot, uint64_t since)
     return true;
 }
 
-/* The name of a stack under a caller: both numbers, for the same stack may be below several. */
-static uint64_t gil_id(uint32_t stack, uint32_t caller)
+uint64_t gil_stack_id(uint32_t stack, uint32_t caller)
 {
     return (uint64_t)caller << CALLER_SHIFT | hook_stack_id(stack);
 }
@@ -66,7 +66,7 @@ static PyObject *gil_row(const struct row *row)
     PyObject *frames = row->caller ? gil_native_frames(row->caller, row->stack) : gil_stack_frames(row->stack);
     if (!frames)
         return NULL;
-    return Py_BuildValue("KNOINdddd", (unsigned long long)gil_id(row->stack, row->caller), frames,
+    return Py_BuildValue("KNOINdddd", (unsigned long long)gil_stack_id(row->stack, row->caller), frames,
                          hook_stack_at(row->stack)->truncated ? Py_True : Py_False, row->label,
                          gil_thread_name(row->thread), row->live_objects, row->live_bytes, row->alloc_objects,
                          row->alloc_bytes);
@@ -92,11 +92,12 @@ static uint8_t stack_in_use[STACK_LIMIT + 1];
 static void gil_give_up(uint64_t shown)
 {
     memset(stack_in_use, 0, sizeof stack_in_use);
-    stack_in_use[STACK_NONE] = stack_in_use[STACK_OVERFLOW] = 1;
+    stack_in_use[STACK_NONE] = stack_in_use[STACK_OVERFLOW] = stack_in_use[STACK_RAW] = 1;
     bool taken = hook_lock();
     hook_rows_give_up(shown);
     for (uint32_t i = 1; i < rows.pool.used; i++)
         stack_in_use[hook_row_at(i)->stack] = 1;
+    hook_lifetimes_give_up(stack_in_use);
     hook_unlock(taken);
     for (uint32_t i = 1; i < stacks.stacks.used; i++)
         if (hook_stack_at(i)->used && !stack_in_use[i])
@@ -167,7 +168,7 @@ void gil_free_copies(struct sample_copies *copies)
 static PyObject *gil_sample(const struct sample *sample)
 {
     return Py_BuildValue("KKdI", (unsigned long long)sample->address, (unsigned long long)sample->size,
-                         hooks.started + sample->birth / 16.0, hook_row_at(sample->row)->label);
+                         hooks.started + (double)sample->birth / TICKS_PER_SECOND, hook_row_at(sample->row)->label);
 }
 
 PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit)
@@ -195,7 +196,7 @@ PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit)
 static size_t gil_own_bytes(void)
 {
     return hook_counted_bytes() + hook_pool_bytes(&live.samples) + hook_pool_bytes(&rows.pool) + hook_stacks_bytes() +
-           hook_pool_bytes(&callers.pool);
+           hook_pool_bytes(&callers.pool) + hook_pool_bytes(&lifetimes.pool);
 }
 
 static struct live gil_copy_live(void)
@@ -212,10 +213,10 @@ PyObject *gil_stats(void)
     bool intact = gil_install_check();
     struct live now = gil_copy_live();
     return Py_BuildValue(
-        "{sisisIsIsKsIsIsKsKsKsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "native", (int)hooks.native, "interval", now.interval,
+        "{sisisIsIsKsIsIsKsKsKsKsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "native", (int)hooks.native, "interval", now.interval,
         "max_depth", hooks.max_depth, "samples", now.drawn, "live_samples", now.count, "pre_fork_samples", now.inherited,
         "dropped_table_full", now.full, "dropped_displaced", now.displaced, "dropped_stacks", stacks.refused,
-        "dropped_rows", rows.refused, "dropped_callers", callers.refused, "dropped_interrupted",
+        "dropped_rows", rows.refused, "dropped_callers", callers.refused, "dropped_lifetimes", lifetimes.refused, "dropped_interrupted",
         (unsigned long long)hook_lock_refused,
         "thinned", now.thinned, "interval_doublings", now.doublings, "own_bytes",
         (unsigned long long)gil_own_bytes(), "padding_bytes", hooks.pad ? now.padding : (uint64_t)0, "hooks_intact", (int)intact,

@@ -21,6 +21,9 @@ struct sample_copies {
 bool gil_copy_samples(uint64_t stack_id, uint32_t limit, struct sample_copies *copies);
 void gil_free_copies(struct sample_copies *copies);
 
+/* The name of a stack under a caller: both numbers, for the same stack may be below several. */
+uint64_t gil_stack_id(uint32_t stack, uint32_t caller);
+
 PyObject *gil_export(uint64_t since);
 PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit);
 PyObject *gil_stats(void);

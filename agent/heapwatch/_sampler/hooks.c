@@ -7,9 +7,11 @@
  * one, so nothing breaks if a free is missed. Where allocators are stacked so that this doesn't hold
  * (PYTHONMALLOC=malloc or debug), the probe at the start notices, and each free of OBJ and MEM is hooked.
  *
- * In native mode (native.c) the C allocator is sampled too, and each block must be counted once: our hooks then
- * count only what pymalloc serves itself, up to hooks.small bytes, and raise the guard while they let the original
- * serve a small block, for a padded or shrunk one does reach the C allocator.
+ * Each block is counted once. What pymalloc passes on is counted below it: by our RAW hooks (raw.c), or in
+ * native mode (native.c) by those of the C allocator. So blocks above hooks.small bytes take part in the
+ * countdown but are let pass when it fires: points of a Poisson process that fall into them are simply not
+ * looked at, which changes nothing for other blocks, and costs the ordinary path no comparison. A padded block
+ * and one that a realloc shrinks would be counted below as well; the guard is up while the original serves them.
  *
  * Thread rule: hook_obj_* and hook_mem_* run under the GIL (if a careless extension calls without it, the
  * block is counted without a stack). hook_raw_* run without it. None may call Python's API: it could allocate
@@ -24,8 +26,8 @@
 #include "hooks.h"
 
 #include "asserts.h"
-#include "estimate.h"
 #include "callers.h"
+#include "lifetimes.h"
 #include "live.h"
 #include "lock.h"
 #include "native.h"
@@ -33,7 +35,6 @@
 #include "trace.h"
 
 #include <string.h>
-#include <time.h>
 
 
 struct hooks hooks = {.countdown = COUNTDOWN_NEVER};
@@ -65,14 +66,6 @@ static bool hook_rearm(void)
     return true;
 }
 
-static uint32_t hook_tick(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    double age = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec - hooks.started;
-    return age < 0 ? 0 : (uint32_t)(age * 16);
-}
-
 /* Under the table lock. */
 static void hook_enter(struct sample *sample)
 {
@@ -98,24 +91,31 @@ static void hook_track(void *address, size_t size, enum domain domain)
     hook_unlock(taken);
 }
 
-/* The same for a block of the C allocator. What the interpreter asks for is told by the Python stack alone. */
-void hook_track_native(void *address, size_t size, uint32_t interval, uintptr_t caller)
+/* The same for a block that may be asked for without the GIL: of the RAW domain, or of the C allocator, where
+ * `caller` is the code that asked. What the interpreter asks for is told by the Python stack alone. */
+void hook_track_below(void *address, size_t size, uint32_t interval, enum domain domain, uintptr_t caller)
 {
-    uint32_t stack = STACK_NONE, thread = hook_thread_known(), label = hook_label();
+    uint32_t stack = caller ? STACK_NONE : STACK_RAW, thread = hook_thread_known(), label = hook_label();
+    bool told = !caller;
     if (hook_holds_gil() && hook_trace(&trace, hooks.max_depth)) {
         stack = hook_stack_find(&trace);
         thread = hook_thread_number();
+        told |= stack != STACK_NONE && (in_module(&native.interpreter, caller) || in_module(&native.ours, caller));
     }
-    bool told = stack != STACK_NONE && (in_module(&native.interpreter, caller) || in_module(&native.ours, caller));
     bool taken;
     if (!hook_lock_in_time(&taken))
         return;
     uint32_t number = told ? 0 : hook_caller_find(caller);
     struct sample sample = {.row = hook_row_find(stack, number, label, thread), .address = (uintptr_t)address,
-                            .size = size < SIZE_MOST ? size : SIZE_MOST, .domain = DOMAIN_MALLOC,
-                            .interval = interval};
+                            .size = size < SIZE_MOST ? size : SIZE_MOST, .domain = domain, .interval = interval};
     hook_enter(&sample);
     hook_unlock(taken);
+}
+
+/* False: an empty block, or one that is counted below. */
+static bool hook_owns(size_t size, enum domain domain)
+{
+    return size && size <= hooks.small[domain];
 }
 
 static size_t hook_padded(size_t size)
@@ -139,7 +139,7 @@ static __attribute__((noinline)) void *hook_sample_malloc(void *context, size_t 
 {
     if (unlikely(hooks.asking))
         return hook_answer(context, size, domain);
-    if (!hook_rearm() || !size)
+    if (!hook_rearm() || !hook_owns(size, domain))
         return real[domain].malloc(context, size);
     ASSERT_UNLOCKED();
     int *guard = hook_guard();
@@ -156,7 +156,7 @@ static __attribute__((noinline)) void *hook_sample_malloc(void *context, size_t 
 static __attribute__((noinline)) void *hook_sample_calloc(void *context, size_t count, size_t each, enum domain domain)
 {
     size_t size;
-    if (!hook_rearm() || __builtin_mul_overflow(count, each, &size) || !size)
+    if (!hook_rearm() || __builtin_mul_overflow(count, each, &size) || !hook_owns(size, domain))
         return real[domain].calloc(context, count, each);
     ASSERT_UNLOCKED();
     int *guard = hook_guard();
@@ -171,20 +171,17 @@ static __attribute__((noinline)) void *hook_sample_calloc(void *context, size_t 
 }
 
 /* The old block's sample, if any, was ended by the function below us that really moves the block. A small new
- * size is asked for padded in one step: the original keeps what both sizes share. */
+ * size is asked for padded in one step: the original keeps what both sizes share. The guard is up. */
 static __attribute__((noinline)) void *hook_sample_realloc(void *context, void *old, size_t size, enum domain domain)
 {
-    if (!hook_rearm() || !size)
+    if (!hook_rearm() || !hook_owns(size, domain))
         return real[domain].realloc(context, old, size);
     ASSERT_UNLOCKED();
-    int *guard = hook_guard();
-    ++*guard;
     void *address = real[domain].realloc(context, old, hook_padded(size));
     if (address)
         hook_track(address, size, domain);
     else if (hook_padded(size) != size)
         address = real[domain].realloc(context, old, size);
-    --*guard;
     return address;
 }
 
@@ -195,7 +192,7 @@ __attribute__((noinline)) bool hook_untrack(void *address, struct sample *ended)
     bool taken;
     if (!hook_lock_in_time(&taken))
         return false;
-    bool found = hook_live_remove(address, ended ? ended : &unused);
+    bool found = hook_live_end(address, ended ? ended : &unused);
     hook_unlock(taken);
     return found;
 }
@@ -217,8 +214,7 @@ void hook_restore(const struct sample *ended)
     hook_unlock(taken);
 }
 
-/* A failed realloc leaves the old block as it was, so its sample comes back. */
-static void *hook_kept_on_failure(void *address, const struct sample *ended)
+void *hook_kept_on_failure(void *address, const struct sample *ended)
 {
     if (!address)
         hook_restore(ended);
@@ -229,12 +225,6 @@ static void *hook_kept_on_failure(void *address, const struct sample *ended)
 static inline bool hook_count(size_t size)
 {
     return __builtin_sub_overflow(countdown, (uint64_t)size, &countdown);
-}
-
-/* In native mode: too large for pymalloc, so the C allocator's to count. install.c may ask with a large one. */
-static inline bool hook_passes(size_t size, enum domain domain)
-{
-    return unlikely(size > hooks.small[domain]) && !hooks.asking;
 }
 
 /* --- the hooks of OBJ and MEM --------------------------------------------------------------------- */
@@ -255,37 +245,14 @@ static inline bool hook_passes(size_t size, enum domain domain)
     }                                                                                                    \
     static void *hook_##name##_realloc(void *context, void *old, size_t size)                            \
     {                                                                                                    \
-        if (unlikely(hook_count(size)))                                                                  \
-            return hook_sample_realloc(context, old, size, domain);                                      \
-        return real[domain].realloc(context, old, size);                                                 \
-    }                                                                                                    \
-    static void *hook_##name##_malloc_small(void *context, size_t size)                                  \
-    {                                                                                                    \
-        if (hook_passes(size, domain))                                                                   \
-            return real[domain].malloc(context, size);                                                   \
-        return hook_##name##_malloc(context, size);                                                      \
-    }                                                                                                    \
-    static void *hook_##name##_calloc_small(void *context, size_t count, size_t each)                    \
-    {                                                                                                    \
-        size_t size;                                                                                     \
-        if (__builtin_mul_overflow(count, each, &size) || hook_passes(size, domain))                     \
-            return real[domain].calloc(context, count, each);                                            \
-        return hook_##name##_calloc(context, count, each);                                               \
-    }                                                                                                    \
-    static void *hook_##name##_realloc_small(void *context, void *old, size_t size)                      \
-    {                                                                                                    \
-        if (hook_passes(size, domain))                                                                   \
+        if (unlikely(size > hooks.small[domain]))                                                        \
             return real[domain].realloc(context, old, size);                                             \
         int *guard = hook_guard(); /* a block outside pymalloc stays there when it shrinks */            \
         ++*guard;                                                                                        \
-        void *address = hook_##name##_realloc(context, old, size);                                       \
+        void *address = unlikely(hook_count(size)) ? hook_sample_realloc(context, old, size, domain)     \
+                                                   : real[domain].realloc(context, old, size);           \
         --*guard;                                                                                        \
         return address;                                                                                  \
-    }                                                                                                    \
-    static void *hook_##name##_realloc_either(void *context, void *old, size_t size)                     \
-    {                                                                                                    \
-        return hooks.native ? hook_##name##_realloc_small(context, old, size)                            \
-                            : hook_##name##_realloc(context, old, size);                                 \
     }                                                                                                    \
     static __attribute__((noinline)) void hook_##name##_free_tracked(void *context, void *address)       \
     {                                                                                                    \
@@ -304,50 +271,18 @@ static inline bool hook_passes(size_t size, enum domain domain)
     {                                                                                                    \
         struct sample ended;                                                                             \
         if (!hook_untrack(old, &ended))                                                                  \
-            return hook_##name##_realloc_either(context, old, size);                                     \
-        return hook_kept_on_failure(hook_##name##_realloc_either(context, old, size), &ended);           \
+            return hook_##name##_realloc(context, old, size);                                            \
+        return hook_kept_on_failure(hook_##name##_realloc(context, old, size), &ended);                  \
     }                                                                                                    \
     static void *hook_##name##_realloc_watched(void *context, void *old, size_t size)                    \
     {                                                                                                    \
         if (unlikely(hook_live_maybe(old)))                                                              \
             return hook_##name##_realloc_tracked(context, old, size);                                    \
-        return hook_##name##_realloc_either(context, old, size);                                         \
+        return hook_##name##_realloc(context, old, size);                                                \
     }
 
 DOMAIN_HOOKS(obj, DOMAIN_OBJ)
 DOMAIN_HOOKS(mem, DOMAIN_MEM)
-
-/* --- the hooks of RAW: no GIL, maybe no Python thread ----------------------------------------------- */
-
-/* Apart and never inlined, so that the ordinary path needs no stack frame. */
-static __attribute__((noinline)) void hook_raw_free_tracked(void *context, void *address)
-{
-    hook_untrack(address, NULL);
-    hooks.real_raw.free(context, address);
-}
-
-static void hook_raw_free(void *context, void *address)
-{
-    if (unlikely(hook_live_maybe(address)))
-        hook_raw_free_tracked(context, address);
-    else
-        hooks.real_raw.free(context, address);
-}
-
-static __attribute__((noinline)) void *hook_raw_realloc_tracked(void *context, void *old, size_t size)
-{
-    struct sample ended;
-    if (!hook_untrack(old, &ended))
-        return hooks.real_raw.realloc(context, old, size);
-    return hook_kept_on_failure(hooks.real_raw.realloc(context, old, size), &ended);
-}
-
-static void *hook_raw_realloc(void *context, void *old, size_t size)
-{
-    if (unlikely(hook_live_maybe(old)))
-        return hook_raw_realloc_tracked(context, old, size);
-    return hooks.real_raw.realloc(context, old, size);
-}
 
 /* --- what install.c puts in place --------------------------------------------------------------------- */
 
@@ -357,19 +292,8 @@ void hook_functions(enum domain domain, bool watch_frees, PyMemAllocatorEx *func
     functions->malloc = obj ? hook_obj_malloc : hook_mem_malloc;
     functions->calloc = obj ? hook_obj_calloc : hook_mem_calloc;
     functions->realloc = obj ? hook_obj_realloc : hook_mem_realloc;
-    if (hooks.native) {
-        functions->malloc = obj ? hook_obj_malloc_small : hook_mem_malloc_small;
-        functions->calloc = obj ? hook_obj_calloc_small : hook_mem_calloc_small;
-        functions->realloc = obj ? hook_obj_realloc_small : hook_mem_realloc_small;
-    }
     if (watch_frees) {
         functions->realloc = obj ? hook_obj_realloc_watched : hook_mem_realloc_watched;
         functions->free = obj ? hook_obj_free : hook_mem_free;
     }
-}
-
-void hook_raw_functions(PyMemAllocatorEx *functions)
-{
-    functions->realloc = hook_raw_realloc;
-    functions->free = hook_raw_free;
 }

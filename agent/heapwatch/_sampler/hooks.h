@@ -16,20 +16,20 @@ struct hooks {
     PyMemAllocatorEx real[DOMAIN_COUNT], real_raw;
     bool enabled;
     bool pad;                           /* small sampled blocks are asked for as RAW_BACKED bytes */
-    bool native;                        /* the C allocator is sampled as well, so only `small` ones are counted */
-    size_t small[DOMAIN_COUNT];         /* the largest blocks that don't reach the C allocator */
+    bool native;                        /* the C allocator is sampled instead of the RAW domain */
+    size_t small[DOMAIN_COUNT];         /* the largest blocks that are counted here; larger ones are below */
     bool asking;                        /* the next fired malloc is a question of install.c */
     uintptr_t answer;                   /* the block it got; 0: no answer */
     uint32_t max_depth;
-    double started;                     /* Unix time; sample.birth counts from here */
+    double started;                     /* Unix time of tick 0 */
 };
 extern struct hooks hooks;
 
 void hook_functions(enum domain domain, bool watch_frees, PyMemAllocatorEx *functions);
-void hook_raw_functions(PyMemAllocatorEx *functions);
-void hook_track_native(void *address, size_t size, uint32_t interval, uintptr_t caller);
+void hook_track_below(void *address, size_t size, uint32_t interval, enum domain domain, uintptr_t caller);
 bool hook_untrack(void *address, struct sample *ended);
 void hook_restore(const struct sample *ended);
+void *hook_kept_on_failure(void *address, const struct sample *ended); /* a failed realloc leaves the old block */
 void hook_enter_probe(void *address); /* a live entry that counts nowhere, to see whether its free comes by */
 
 #endif

@@ -11,8 +11,10 @@
 #include "asserts.h"
 #include "callers.h"
 #include "hooks.h"
+#include "lifetimes.h"
 #include "lock.h"
 #include "native.h"
+#include "raw.h"
 #include "stacks.h"
 #include "threads.h"
 #include "trace.h"
@@ -58,7 +60,7 @@ static void hook_fork_child(void)
     hook_threads_forked();
     if (hooks.enabled)
         hooks.countdown = (uint64_t)hook_random_gap(&live.random, live.interval) - 1;
-    hook_native_draw_anew();
+    hook_draw_anew();
     hook_forking = false;
     hook_unlock(fork_taken);
 }
@@ -89,11 +91,13 @@ static void gil_native_open(void)
         return;
     native.library = library;
     hooks.native = true;
-    hook_native_draw_anew();
+    hook_draw_anew();
 }
 
-/* Whether the C allocator serves blocks of that size and domain, with the wrappers that are in place. */
-static bool gil_reaches_malloc(const PyMemAllocatorEx *place, size_t size)
+/* --- which blocks are counted below ------------------------------------------------------------------ */
+
+/* Whether the hooks below see blocks of that size and domain, with the wrappers that are in place. */
+static bool gil_reaches_below(const PyMemAllocatorEx *place, size_t size)
 {
     native.seen_count = 0;
     uintptr_t block = (uintptr_t)place->malloc(place->ctx, size);
@@ -110,12 +114,12 @@ static size_t gil_small_limit(enum domain domain)
     PyMemAllocatorEx place;
     PyMem_GetAllocator(python_domain[domain], &place);
     atomic_store(&native.prober, (uintptr_t)pthread_self());
-    hook_native_draw_anew();
-    size_t small = RAW_BACKED - 1;
-    while (small && gil_reaches_malloc(&place, small))
+    hook_draw_anew();
+    size_t small = gil_reaches_below(&place, RAW_BACKED) ? RAW_BACKED - 1 : SIZE_MAX;
+    while (small && small < RAW_BACKED && gil_reaches_below(&place, small))
         small--;
     atomic_store(&native.prober, 0);
-    hook_native_draw_anew();
+    hook_draw_anew();
     return small;
 }
 
@@ -124,11 +128,11 @@ static size_t gil_small_limit(enum domain domain)
 static void gil_wrap_raw(void)
 {
     PyMemAllocatorEx place, ours = {0};
-    hook_raw_functions(&ours);
+    hook_raw_functions(!hooks.native, &ours);
     PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &place);
     if (place.free != ours.free)
         hooks.real_raw = place;
-    hook_raw_functions(&place);
+    hook_raw_functions(!hooks.native, &place);
     PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &place);
 }
 
@@ -139,8 +143,7 @@ static void gil_wrap_domain(enum domain domain)
     PyMem_GetAllocator(python_domain[domain], &place);
     if (place.malloc != ours.malloc) {
         hooks.real[domain] = place;
-        if (hooks.native)
-            hooks.small[domain] = gil_small_limit(domain);
+        hooks.small[domain] = gil_small_limit(domain);
     }
     hook_functions(domain, install.watches_frees, &place);
     PyMem_SetAllocator(python_domain[domain], &place);
@@ -213,7 +216,7 @@ bool gil_install(void)
     ASSERT_GIL();
     if (install.done)
         return true;
-    if (!hook_live_open() || !hook_rows_open() || !hook_stacks_open() || !hook_threads_open())
+    if (!hook_live_open() || !hook_rows_open() || !hook_lifetimes_open() || !hook_stacks_open() || !hook_threads_open())
         return false;
     hook_main_interpreter = PyInterpreterState_Main();
     hooks.started = gil_now();
@@ -265,7 +268,7 @@ static void gil_draw(uint32_t interval)
     if (hooks.enabled)
         hooks.countdown = (uint64_t)hook_random_gap(&live.random, interval) - 1;
     hook_unlock(taken);
-    hook_native_draw_anew();
+    hook_draw_anew();
 }
 
 void gil_enable(uint32_t interval, uint32_t max_depth)
@@ -280,7 +283,7 @@ void gil_disable(void)
 {
     hooks.enabled = false;
     hooks.countdown = COUNTDOWN_NEVER;
-    hook_native_draw_anew();
+    hook_draw_anew();
 }
 
 void gil_set_interval(uint32_t interval)

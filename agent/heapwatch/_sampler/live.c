@@ -9,6 +9,7 @@
 #include "live.h"
 
 #include "estimate.h"
+#include "lifetimes.h"
 
 #define HEADS_FIRST 13 /* log2: 32 KiB */
 #define HEADS_LAST 21  /* log2: 8 MiB, eight heads for each sample of a full table */
@@ -77,7 +78,7 @@ static void row_add(const struct sample *sample, int sign)
     row->live_objects = row->samples ? row->live_objects + sign * weight.objects : 0;
     row->live_bytes = row->samples ? row->live_bytes + sign * weight.bytes : 0;
     live.count += (uint32_t)sign;
-    if (sample->domain != DOMAIN_MALLOC && sample->size < RAW_BACKED)
+    if (sample->domain < DOMAIN_COUNT && sample->size < RAW_BACKED)
         live.padding += (uint64_t)(sign * (RAW_BACKED - (int64_t)sample->size));
     live.inherited += sample->generation == (live.generation & 0xffff) ? 0 : (uint32_t)sign;
     live.live_objects = live.count ? live.live_objects + sign * weight.objects : 0;
@@ -121,6 +122,16 @@ static uint32_t *find_link(uint32_t *head, uintptr_t address)
     return link;
 }
 
+static bool remove_sample(void *address, struct sample *removed)
+{
+    uint32_t *head = head_of((uintptr_t)address), *link = find_link(head, (uintptr_t)address);
+    if (!*link)
+        return false;
+    *removed = *sample_at(*link);
+    unlink_sample(head, link, *link);
+    return true;
+}
+
 static void drop_sample(uint32_t index)
 {
     uint32_t *head = head_of(sample_at(index)->address), *link = head;
@@ -162,24 +173,36 @@ void hook_live_insert(const struct sample *sample)
     while (live.count >= LIVE_LIMIT - LIVE_LIMIT / 8 && live.interval < INTERVAL_LIMIT)
         thin();
     struct sample stale;
-    if (hook_live_remove((void *)sample->address, &stale))
+    if (remove_sample((void *)sample->address, &stale))
         live.displaced++; /* its free went past us */
     link_sample(sample);
 }
 
-bool hook_live_remove(void *address, struct sample *removed)
+/* Counts an end at the age in `ended->next`, or takes one back. */
+static void count_end(const struct sample *ended, int sign)
 {
-    uint32_t *head = head_of((uintptr_t)address), *link = find_link(head, (uintptr_t)address);
-    if (!*link)
+    struct row *row = hook_row_at(ended->row);
+    if (!ended->row)
+        return; /* a probe of install.c */
+    if (!row->lifetimes && !(row->lifetimes = hook_lifetimes_find(row->stack, row->caller)))
+        lifetimes.refused++;
+    else
+        hook_age_add(hook_lifetimes_ended(row->lifetimes), ended->next, hook_weight(ended->size, ended->interval), sign);
+}
+
+bool hook_live_end(void *address, struct sample *ended)
+{
+    if (!remove_sample(address, ended))
         return false;
-    *removed = *sample_at(*link);
-    unlink_sample(head, link, *link);
+    ended->next = hook_age_bucket(ended->birth, hook_tick());
+    count_end(ended, 1);
     return true;
 }
 
-void hook_live_restore(const struct sample *removed)
+void hook_live_restore(const struct sample *ended)
 {
-    link_sample(removed);
+    count_end(ended, -1);
+    link_sample(ended);
 }
 
 void hook_live_flush(void)

@@ -18,18 +18,19 @@
 #endif
 #define INTERVAL_LIMIT (1u << 30)
 
-/* Python's own, which are hooked one by one; and what the preloaded library sees of the C allocator. */
-enum domain { DOMAIN_OBJ, DOMAIN_MEM, DOMAIN_COUNT, DOMAIN_MALLOC = DOMAIN_COUNT };
+/* Python's own, which are hooked one by one; and what is counted below them, in the RAW domain or, in native
+ * mode, the C allocator. */
+enum domain { DOMAIN_OBJ, DOMAIN_MEM, DOMAIN_COUNT, DOMAIN_RAW = DOMAIN_COUNT, DOMAIN_MALLOC };
 
 #define SIZE_MOST (((uint64_t)1 << 46) - 1)
 
 struct sample {
-    uint32_t next; /* of the same head; 0 ends */
+    uint32_t next; /* of the same head; 0 ends. Of one that ended: bucket of its age */
     uint32_t row;
     uintptr_t address;
     uint64_t size : 46, domain : 2, generation : 16; /* generation: forks that lay before the sample */
     uint32_t interval;                                /* that the sample was drawn at */
-    uint32_t birth;                                   /* sixteenths of a second since the start */
+    uint32_t birth;                                   /* tick; see lifetimes.h */
 };
 
 struct live {
@@ -66,8 +67,8 @@ static inline bool hook_live_maybe(void *address)
 
 bool hook_live_open(void);
 void hook_live_insert(const struct sample *sample);               /* counts as allocated and live */
-bool hook_live_remove(void *address, struct sample *removed);     /* false: not sampled */
-void hook_live_restore(const struct sample *removed);             /* undo a removal: live, not allocated again */
+bool hook_live_end(void *address, struct sample *ended);          /* false: not sampled */
+void hook_live_restore(const struct sample *ended);               /* undo an end: live, not allocated again */
 void hook_live_flush(void);                                       /* samples of Python's domains are lost, and counted so */
 void hook_live_forked(void);                                      /* in the child */
 void hook_live_move(const uint32_t *row_moved);                   /* to row_moved[row], where that isn't 0 */

@@ -4,6 +4,7 @@
  */
 #include <Python.h>
 
+#include "ages.h"
 #include "export.h"
 #include "hooks.h"
 #include "install.h"
@@ -98,6 +99,32 @@ static PyObject *gil_live_samples_method(PyObject *module, PyObject *args, PyObj
     return install.done ? gil_live_samples(stack, limit) : PyList_New(0);
 }
 
+static PyObject *gil_lifetimes_of(PyObject *sequence)
+{
+    Py_ssize_t count = PyList_GET_SIZE(sequence);
+    uint64_t *ids = PyMem_Malloc(sizeof *ids * (size_t)(count + 1));
+    if (!ids)
+        return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < count; i++)
+        ids[i] = PyLong_AsUnsignedLongLong(PyList_GET_ITEM(sequence, i));
+    PyObject *found = PyErr_Occurred() ? NULL : gil_lifetimes(ids, count);
+    PyMem_Free(ids);
+    return found;
+}
+
+static PyObject *gil_lifetimes_method(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"stacks", NULL};
+    PyObject *stacks = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:lifetimes", names, &stacks))
+        return NULL;
+    if (stacks != Py_None && !PyList_Check(stacks))
+        return PyErr_Format(PyExc_TypeError, "stacks must be a list of stack ids or None");
+    if (!install.done)
+        return PyList_New(0);
+    return stacks == Py_None ? gil_lifetimes(NULL, 0) : gil_lifetimes_of(stacks);
+}
+
 static PyObject *gil_objects_method(PyObject *module, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"stack", "limit", "budget", NULL};
@@ -152,6 +179,7 @@ static PyMethodDef methods[] = {
     {"set_label", gil_set_label, METH_O, NULL},
     {"export", (PyCFunction)(void (*)(void))gil_export_method, KEYWORDS, NULL},
     {"live_samples", (PyCFunction)(void (*)(void))gil_live_samples_method, KEYWORDS, NULL},
+    {"lifetimes", (PyCFunction)(void (*)(void))gil_lifetimes_method, KEYWORDS, NULL},
     {"objects", (PyCFunction)(void (*)(void))gil_objects_method, KEYWORDS, NULL},
     {"containers", gil_containers_method, METH_O, NULL},
     {"referrers", (PyCFunction)(void (*)(void))gil_referrers_method, KEYWORDS, NULL},

@@ -25,7 +25,16 @@ static bool probing(void)
     return atomic_load_explicit(&native.prober, memory_order_relaxed) == (uintptr_t)pthread_self();
 }
 
-static bool hook_interrupted(void)
+bool hook_noted(void *address, size_t size)
+{
+    if (!probing())
+        return false;
+    native.seen[native.seen_count % SEEN_LIMIT].address = (uintptr_t)address;
+    native.seen[native.seen_count++ % SEEN_LIMIT].size = size;
+    return true;
+}
+
+bool hook_interrupted(void)
 {
     if (!hook_lock_interrupted())
         return false;
@@ -33,7 +42,7 @@ static bool hook_interrupted(void)
     return true;
 }
 
-static uint64_t hook_native_gap(uint32_t *interval)
+uint64_t hook_native_gap(uint32_t *interval)
 {
     *interval = 1;
     if (probing())
@@ -60,14 +69,11 @@ static bool counted_elsewhere(size_t size, uintptr_t caller)
 
 static void hook_native_begin(void *address, size_t size, uint32_t interval, const void *caller, bool mapping)
 {
-    if (probing()) {
-        native.seen[native.seen_count % SEEN_LIMIT].address = (uintptr_t)address;
-        native.seen[native.seen_count++ % SEEN_LIMIT].size = size;
+    if (hook_noted(address, size))
         return;
-    }
     if (!hooks.enabled || (mapping && counted_elsewhere(size, (uintptr_t)caller)) || hook_interrupted())
         return;
-    hook_track_native(address, size, interval, (uintptr_t)caller);
+    hook_track_below(address, size, interval, DOMAIN_MALLOC, (uintptr_t)caller);
 }
 
 static bool hook_native_end(void *address, struct native_ended *ended)
@@ -96,11 +102,9 @@ const struct native_sampler hook_native_sampler = {
     .restore = hook_native_restore,
 };
 
-void hook_native_draw_anew(void)
+void hook_draw_anew(void)
 {
-    if (!native.library)
-        return;
-    uint32_t epoch = atomic_fetch_add_explicit(&native.library->epoch, 1, memory_order_release) + 1;
-    if (!epoch) /* 0 means that there is no sampler */
-        atomic_fetch_add_explicit(&native.library->epoch, 1, memory_order_release);
+    _Atomic uint32_t *epoch = native.library ? &native.library->epoch : &native.epoch;
+    if (atomic_fetch_add_explicit(epoch, 1, memory_order_release) == UINT32_MAX)
+        atomic_fetch_add_explicit(epoch, 1, memory_order_release); /* 0 is where new threads are */
 }

@@ -36,7 +36,7 @@
 
 struct candidate {
     uintptr_t address;
-    bool storage;    /* from the MEM domain, where no objects live */
+    bool storage;    /* surely no object: a small block of the MEM domain */
     PyObject *found; /* new reference */
 };
 
@@ -127,6 +127,17 @@ static bool gil_finished(struct search *search)
     return false;
 }
 
+/* The fields of built-in types that surely own what they point to. */
+static void gil_match_items(struct search *search, PyObject *object)
+{
+    if (PyList_Check(object))
+        gil_match_address(search, (uintptr_t)((PyListObject *)object)->ob_item, object);
+    else if (PyDict_Check(object))
+        gil_match_address(search, (uintptr_t)((PyDictObject *)object)->ma_keys, object);
+    else if (PyAnySet_Check(object))
+        gil_match_address(search, (uintptr_t)((PySetObject *)object)->table, object);
+}
+
 /* Called by tp_traverse for each object that the traversed one refers to; non-zero ends the traversal. */
 static int gil_visit(PyObject *object, void *argument)
 {
@@ -167,6 +178,7 @@ static void gil_match_referents(struct search *search, PyObject *tracked, void (
 static void gil_match_all(struct search *search, PyObject *tracked)
 {
     gil_match_tracked(search, tracked, gil_match_block);
+    gil_match_tracked(search, tracked, gil_match_items);
     search->storage_only = true;
     gil_match_tracked(search, tracked, gil_match_storage);
     search->storage_only = false;

@@ -21,6 +21,7 @@ struct row {
     uint32_t caller;     /* native code that asked for the memory; 0: Python itself */
     uint32_t samples;    /* live ones */
     uint32_t generation; /* forks that lay before what was allocated */
+    uint32_t lifetimes;  /* entry of its stack and caller; 0: not known yet */
     uint64_t changed;    /* value of the clock when the row changed last */
     double live_objects, live_bytes, alloc_objects, alloc_bytes;
 };

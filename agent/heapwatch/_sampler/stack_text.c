@@ -45,6 +45,8 @@ PyObject *gil_stack_frames(uint32_t index)
         return gil_named_frame("[outside Python code]");
     if (index == STACK_OVERFLOW)
         return gil_named_frame("[stack table full]");
+    if (index == STACK_RAW)
+        return gil_named_frame("[raw]");
     struct stack *stack = hook_stack_at(index);
     if (stack->text)
         return Py_NewRef(stack->text);

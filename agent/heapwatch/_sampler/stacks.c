@@ -45,8 +45,10 @@ bool hook_stacks_open(void)
         !hook_pool_open(&stacks.codes, sizeof(struct code), CODE_LIMIT) ||
         !hook_pool_open(&stacks.waiting, sizeof(PyObject *), FRAME_LIMIT + CODE_LIMIT + STACK_LIMIT))
         return false;
-    hook_stack_at(hook_pool_take(&stacks.stacks))->used = true; /* STACK_NONE */
-    hook_stack_at(hook_pool_take(&stacks.stacks))->used = true; /* STACK_OVERFLOW */
+    while (hook_pool_take(&stacks.stacks) < STACK_RAW)
+        ; /* those with a name instead of frames */
+    for (uint32_t i = STACK_NONE; i <= STACK_RAW; i++)
+        hook_stack_at(i)->used = true;
     stacks.links = hook_map(sizeof(uint32_t) * LINK_LIMIT);
     return stacks.links != NULL;
 }

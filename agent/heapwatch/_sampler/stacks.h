@@ -19,6 +19,7 @@
 
 #define STACK_NONE 1     /* memory asked for outside Python code */
 #define STACK_OVERFLOW 2 /* the stack table was full */
+#define STACK_RAW 3      /* memory of the RAW domain asked for without the GIL */
 
 /* A stack's name for the outside: its number with its serial, so it never comes to mean another stack. */
 #define STACK_NUMBER_BITS 16

@@ -18,7 +18,7 @@ import pytest
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[2] / "agent" / "heapwatch" / "_sampler"
-SMALL_TABLES = ("-DLIVE_LIMIT=4096", "-DSTACK_LIMIT=64", "-DROW_LIMIT=128")
+SMALL_TABLES = ("-DLIVE_LIMIT=4096", "-DSTACK_LIMIT=64", "-DROW_LIMIT=128", "-DLIFETIME_LIMIT=32")
 
 PRELUDE = """
 import gc, importlib.util, json, os, sys, threading, time

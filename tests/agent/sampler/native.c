@@ -3,6 +3,7 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -157,6 +158,17 @@ static PyObject *raw_storm(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* Threads that use the RAW domain until the process is gone, whatever has become of Python. */
+static PyObject *raw_storm_until_the_end(PyObject *module, PyObject *threads)
+{
+    pthread_t running;
+    for (long i = 0; i < PyLong_AsLong(threads); i++) {
+        pthread_create(&running, NULL, storm, (void *)(intptr_t)LONG_MAX);
+        pthread_detach(running);
+    }
+    Py_RETURN_NONE;
+}
+
 /* --- the C allocator: its other functions, and threads that know nothing of Python ------------------------ */
 
 /* allocate_aligned(function, alignment, size) -> address */
@@ -217,6 +229,7 @@ static PyObject *check_corners(PyObject *module, PyObject *unused)
 
 struct errand {
     Py_ssize_t size, count;
+    int domain; /* the C allocator or RAW: the others need the GIL */
     void **blocks;
     int release;
 };
@@ -226,21 +239,21 @@ static void *run_errand(void *argument)
     struct errand *errand = argument;
     for (Py_ssize_t i = 0; i < errand->count; i++)
         if (errand->release)
-            free(errand->blocks[i]);
+            domains[errand->domain].free(errand->blocks[i]);
         else
-            errand->blocks[i] = malloc(errand->size);
+            errand->blocks[i] = domains[errand->domain].malloc(errand->size);
     return NULL;
 }
 
-/* hold_in_thread(size, count) -> handle of blocks that a thread without Python allocated. */
+/* hold_in_thread(size, count, domain=C) -> handle of blocks that a thread without Python allocated. */
 static PyObject *hold_in_thread(PyObject *module, PyObject *args)
 {
-    struct errand errand = {0};
+    struct errand errand = {.domain = 3};
     pthread_t thread;
-    if (!PyArg_ParseTuple(args, "nn", &errand.size, &errand.count))
+    if (!PyArg_ParseTuple(args, "nn|i", &errand.size, &errand.count, &errand.domain))
         return NULL;
     errand.blocks = calloc(errand.count + 2, sizeof *errand.blocks);
-    *errand.blocks++ = (void *)(intptr_t)3;
+    *errand.blocks++ = (void *)(intptr_t)errand.domain;
     pthread_create(&thread, NULL, run_errand, &errand);
     pthread_join(thread, NULL);
     return PyLong_FromVoidPtr(errand.blocks - 1);
@@ -251,6 +264,7 @@ static PyObject *drop_in_thread(PyObject *module, PyObject *handle)
 {
     struct errand errand = {.blocks = (void **)PyLong_AsVoidPtr(handle) + 1, .release = 1};
     pthread_t thread;
+    errand.domain = (int)(intptr_t)errand.blocks[-1];
     while (errand.blocks[errand.count])
         errand.count++;
     pthread_create(&thread, NULL, run_errand, &errand);
@@ -333,14 +347,14 @@ static PyObject *stop_library(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* hold_without_gil(size, count): a thread of Python's that has let go of the GIL allocates. */
+/* hold_without_gil(size, count, domain=C): a thread of Python's that has let go of the GIL allocates. */
 static PyObject *hold_without_gil(PyObject *module, PyObject *args)
 {
-    struct errand errand = {0};
-    if (!PyArg_ParseTuple(args, "nn", &errand.size, &errand.count))
+    struct errand errand = {.domain = 3};
+    if (!PyArg_ParseTuple(args, "nn|i", &errand.size, &errand.count, &errand.domain))
         return NULL;
     errand.blocks = calloc(errand.count + 2, sizeof *errand.blocks);
-    *errand.blocks++ = (void *)(intptr_t)3;
+    *errand.blocks++ = (void *)(intptr_t)errand.domain;
     Py_BEGIN_ALLOW_THREADS
     run_errand(&errand);
     Py_END_ALLOW_THREADS
@@ -450,6 +464,7 @@ static PyMethodDef methods[] = {
     {"drop", drop, METH_O, NULL},
     {"grow", grow, METH_VARARGS, NULL},
     {"raw_storm", raw_storm, METH_VARARGS, NULL},
+    {"raw_storm_until_the_end", raw_storm_until_the_end, METH_O, NULL},
     {"allocate_aligned", allocate_aligned, METH_VARARGS, NULL},
     {"check_corners", check_corners, METH_NOARGS, NULL},
     {"hold_in_thread", hold_in_thread, METH_VARARGS, NULL},

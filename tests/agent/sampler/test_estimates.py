@@ -49,7 +49,9 @@ def test_live_and_allocated_figures_are_unbiased_for_every_size(
     for objects, size_bytes in result[:2]:
         assert objects == pytest.approx(count, rel=bound)
         assert size_bytes == pytest.approx(count * size, rel=bound)
-    assert result[2] == [0, 0]
+    # What may be left is pymalloc's list of its arenas, memory of the RAW domain that grew here.
+    assert result[2][0] <= 0.002 * count
+    assert result[2][1] <= 0.002 * count * size
 
 
 def test_many_small_trials_have_the_right_mean_and_the_right_spread(sampled) -> None:

@@ -13,7 +13,20 @@ import pytest
 
 SOURCES = Path(__file__).parents[3] / "agent" / "heapwatch" / "_sampler"
 LIBRARY = SOURCES.parent / "_native"
-HOOK_FILES = ("callers", "hooks", "live", "memory", "native", "random", "rows", "stacks", "threads", "trace")
+HOOK_FILES = (
+    "callers",
+    "hooks",
+    "lifetimes",
+    "live",
+    "memory",
+    "native",
+    "random",
+    "raw",
+    "rows",
+    "stacks",
+    "threads",
+    "trace",
+)
 PLAIN_READS = {
     "_PyThreadState_UncheckedGet",
     "PyThreadState_GetUnchecked",
