@@ -65,10 +65,11 @@ docs-check: $(DEV) ## fail when a generated page or a link in the docs is stale
 wheel: $(DEV) page ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
-bench: bench-sampler ## run the benchmarks and write their JSON to build/benchmarks
+bench: bench-sampler ## run the benchmarks of the sampler
 
-bench-sampler: $(DEV) ## what the agent costs: none / heapwatch / tracemalloc in alternation
-	$(BIN)/python -m benchmarks.overhead $(ARGS)
+bench-sampler: $(DEV) ## what the sampler costs and how exact it is, beside its peers (hours); ARGS="--only accuracy"
+	$(BIN)/python -m benchmarks.sampler $(ARGS)
+	$(BIN)/python docs/generate.py
 
 clean: ## remove what was built and installed
 	rm -rf $(VENV) build dist collector/heapwatch_collector/web/dist collector/heapwatch_collector/web/node_modules

@@ -31,7 +31,7 @@ from typing import Any
 from heapwatch.memory.mappings import HEAP_KINDS, read_mappings
 
 from benchmarks.gc_tuner import free_port
-from benchmarks.overhead import machine
+from benchmarks.results import machine
 
 MODES = ("plain", "frozen")
 START_LIMIT = 300.0

@@ -26,7 +26,7 @@ from heapwatch.preload import PACKAGES, allocator
 from heapwatch.process import ProcessReader
 from heapwatch.sampler import NullSampler
 
-from benchmarks.overhead import machine
+from benchmarks.results import machine
 
 MIB = 1 << 20
 FIGURES = ("live", "rss", "explained", "pymalloc", "malloc", "predicted", "given_back", "milliseconds")

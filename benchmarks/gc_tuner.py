@@ -31,7 +31,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.overhead import machine
+from benchmarks.results import machine
 
 APP = Path(__file__).with_name("gc_tuner_app.py")
 MODES = ("off", "act")

@@ -1,191 +1,218 @@
-"""What observing costs: CPU time of workloads under each tool against none, in alternation.
+"""What observing costs, ours and the peers': instructions and CPU time under each tool against none.
 
-    python -m benchmarks.overhead [--rounds 6] [--workloads json,flask] [--tools none,heapwatch-64k]
-    python -m benchmarks.overhead --instructions
+    python -m benchmarks.overhead instructions [--builds plain,pgo] [--workloads json,flask] [--tools ...]
+    python -m benchmarks.overhead cpu [--rounds 12]
 
-Each measurement is a child process of its own; a round takes every tool once, in a new random order, so drift
-of the machine hits all alike. Reported is the ratio to `none` in the same round: median, lowest and highest.
-`--instructions` counts instructions per unit of work with valgrind's callgrind instead (the difference of two
-runs of different length, so start-up cancels out): slow, but the same on a busy machine. Tools that aren't
-installed are left out and named. Writes JSON and prints a table.
+Instructions of a unit of work are counted with valgrind's callgrind: slow, but the same on a busy machine.
+CPU time is that of the whole process; a round takes every tool once, in a new random order, each in a process
+of its own. Builds are the interpreter that runs this, and Debian's; their environments are in build/benchmark
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import math
-import os
-import platform
-import random
-import re
 import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.workloads import TOOLS, WORKLOADS
+from benchmarks import children
+from benchmarks.environments import PEERS, builds, environment
+from benchmarks.results import Result, Table, record
+from benchmarks.tools import TOOLS
+from benchmarks.workloads import WORKLOADS
 
-UNITS = {"json": 60, "flask": 60, "orm": 60, "buf": 60, "threads": 30}
-INSTRUCTION_UNITS = {"json": (1, 5), "flask": (2, 10), "orm": (2, 10), "buf": (1, 5), "threads": (1, 4)}
+UNITS = {"json": 60, "flask": 60, "orm": 60, "buf": 60, "threads": 30, "numpy": 600}
+INSTRUCTION_UNITS = {"json": 10, "flask": 10, "orm": 10, "buf": 5, "threads": 3, "numpy": 40}
+MEAN_OF = ["json", "flask", "orm", "buf", "threads"]
+CLOCKED = {"heapwatch-auto", "heapwatch-agent"}
+"""They act by the clock, which callgrind slows down fifty-fold: their instructions would mean nothing."""
+
+INSTRUCTION_GOALS = {
+    "heapwatch-512k": {"json": 1.5, "flask": 1.2, "orm": 0.8, "buf": 0.1},
+    "heapwatch-64k": {"json": 2.2, "flask": 1.8, "orm": 1.5, "buf": 0.2},
+}
+CPU_GOALS: dict[str, dict[str, dict[str, float]]] = {
+    "plain": {
+        "heapwatch-512k": {"flask": 1.01, "orm": 1.01, "json": 1.02, "threads": 1.02, "mean": 1.01},
+        "heapwatch-64k": {"flask": 1.02, "orm": 1.02, "json": 1.06, "threads": 1.06, "mean": 1.02},
+    },
+    "pgo": {
+        "heapwatch-512k": {"flask": 1.02, "orm": 1.02, "json": 1.07, "threads": 1.07},
+        "heapwatch-64k": {"flask": 1.035, "orm": 1.035, "json": 1.08, "threads": 1.08},
+    },
+}
 
 
-def installed(tool: str) -> bool:
-    try:
-        return importlib.util.find_spec(TOOLS[tool][0]) is not None
-    except ModuleNotFoundError:
-        return False
+def arguments(workload: str, tool: str) -> list[str]:
+    return ["-m", "benchmarks.workloads", workload, "--tool", tool]
 
 
-def child(workload: str, tool: str, units: int, prefix: Sequence[str] = ()) -> dict[str, float]:
-    command = [
-        *prefix,
-        sys.executable,
-        "-m",
-        "benchmarks.workloads",
-        workload,
-        "--tool",
-        tool,
-        "--units",
-        str(units),
-    ]
-    done = subprocess.run(
-        command, check=False, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True
+def installed(python: Path, tools: Sequence[str]) -> list[str]:
+    """Those that can be imported there; the others are named."""
+    code = (
+        "import importlib.util, json, sys;"
+        "print(json.dumps({name: bool(importlib.util.find_spec(name)) for name in sys.argv[1:]}))"
     )
-    if done.returncode:
-        raise RuntimeError(f"{workload} under {tool} failed:\n{done.stderr[-2000:]}")
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return measured
-
-
-def instructions(workload: str, tool: str, units: int) -> int:
-    """Instructions of a whole child, by callgrind."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "callgrind.out"
-        child(workload, tool, units, ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "-q"])
-        found = re.search(r"^(?:summary|totals): (\d+)", out.read_text(), re.MULTILINE)
-    if not found:
-        raise RuntimeError(f"callgrind counted nothing for {workload} under {tool}")
-    return int(found[1])
-
-
-def instructions_per_unit(workload: str, tool: str) -> float:
-    few, many = INSTRUCTION_UNITS[workload]
-    child(workload, tool, 1)  # so that no module is left to be compiled
-    return (instructions(workload, tool, many) - instructions(workload, tool, few)) / (many - few)
-
-
-def count_instructions(workloads: Sequence[str], tools: Sequence[str]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for workload in workloads:
-        base = instructions_per_unit(workload, "none")
-        table[workload] = {"none": {"per_unit": base}}
-        for tool in tools:
-            if tool != "none":
-                count = instructions_per_unit(workload, tool)
-                table[workload][tool] = {"per_unit": count, "ratio": count / base}
-                print(f"{workload:8} {tool:16} {100 * (count / base - 1):+.2f} % instructions", flush=True)
-    return table
-
-
-def measure_rounds(
-    workload: str, tools: Sequence[str], rounds: int, scale: float
-) -> dict[str, list[dict[str, float]]]:
-    units = max(1, round(UNITS[workload] * scale))
-    measured: dict[str, list[dict[str, float]]] = {tool: [] for tool in tools}
-    for _ in range(rounds):
-        for tool in random.sample(list(tools), len(tools)):
-            measured[tool].append(child(workload, tool, units))
-    return measured
-
-
-def summarize(measured: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    base = [run["seconds"] for run in measured["none"]]
-    base_peak = statistics.median(run["peak"] for run in measured["none"])
-    summary: dict[str, Any] = {}
-    for tool, runs in measured.items():
-        ratios = [run["seconds"] / none for run, none in zip(runs, base, strict=True)]
-        summary[tool] = {
-            "seconds": statistics.median(run["seconds"] for run in runs),
-            "ratio": statistics.median(ratios),
-            "lowest": min(ratios),
-            "highest": max(ratios),
-            "peak_ratio": statistics.median(run["peak"] for run in runs) / base_peak,
-        }
-    return summary
-
-
-def measure_cpu(workloads: Sequence[str], tools: Sequence[str], rounds: int, scale: float) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for workload in workloads:
-        table[workload] = summarize(measure_rounds(workload, tools, rounds, scale))
-        for tool, found in table[workload].items():
-            spread = f"{found['lowest']:.3f} to {found['highest']:.3f}"
-            print(
-                f"{workload:8} {tool:16} CPU {found['ratio']:.3f} ({spread}), peak {found['peak_ratio']:.2f}",
-                flush=True,
-            )
+    found = children.run(python, ["-c", code, *{TOOLS[tool][0] for tool in tools}])
     for tool in tools:
-        mean = math.exp(statistics.fmean(math.log(table[workload][tool]["ratio"]) for workload in workloads))
-        print(f"{'geo-mean':8} {tool:16} CPU {mean:.3f}", flush=True)
+        if not found[TOOLS[tool][0]]:
+            print(f"{tool} is not installed for {python} and left out", file=sys.stderr)
+    return [tool for tool in tools if found[TOOLS[tool][0]]]
+
+
+def count(
+    python: Path, workloads: Sequence[str], tools: Sequence[str], repeats: int
+) -> dict[str, dict[str, float]]:
+    """Tool -> workload -> instructions per unit."""
+    table: dict[str, dict[str, float]] = {tool: {} for tool in tools}
+    for workload in workloads:
+        for tool in tools:
+            units = INSTRUCTION_UNITS[workload]
+            found = children.instructions_per_unit(python, arguments(workload, tool), units, repeats)
+            table[tool][workload] = found
+            extra = 100 * (found / table["none"][workload] - 1)
+            print(f"  {workload} under {tool}: {found:.0f} ({extra:+.2f}%)", file=sys.stderr)
     return table
 
 
-def machine() -> dict[str, str]:
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return {
-        "python": sys.version.split()[0],
-        "build": " ".join(platform.python_build()),
-        "cpu": model[1] if model else platform.machine(),
-        "cores": str(os.cpu_count()),
-        "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-    }
+def instructions_table(build: str, counted: dict[str, dict[str, float]]) -> Table:
+    base = counted["none"]
+    rows = []
+    for tool, found in counted.items():
+        if tool == "none":
+            continue
+        rows.append([tool, *(f"{100 * (found[w] / base[w] - 1):+.2f}%" for w in base)])
+        if goals := INSTRUCTION_GOALS.get(tool):
+            rows.append(["— goal", *(f"≤ {goals[w]:+.1f}%" if w in goals else "" for w in base)])
+    return Table(f"Extra instructions per unit of work, {describe(build)}", ["tool", *base], rows)
 
 
-def arguments() -> argparse.Namespace:
+def clock(
+    python: Path, workloads: Sequence[str], tools: Sequence[str], rounds: int, scale: float
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Tool -> workload -> ratio of CPU seconds to none, and of the peak of resident memory."""
+    table: dict[str, dict[str, dict[str, Any]]] = {tool: {} for tool in tools}
+    for workload in workloads:
+        units = str(max(1, round(UNITS[workload] * scale)))
+        measured = children.alternate(
+            tools,
+            lambda tool, w=workload, u=units: children.run(python, [*arguments(w, tool), "--units", u]),  # type: ignore[misc]
+            rounds,
+        )
+        for tool, runs in measured.items():
+            ratio = children.ratio([r["seconds"] for r in runs], [r["seconds"] for r in measured["none"]])
+            peaks = [statistics.median(run["peak"] for run in measured[t]) for t in (tool, "none")]
+            seconds = statistics.median(run["seconds"] for run in runs)
+            table[tool][workload] = {**asdict(ratio), "seconds": seconds, "peak": peaks[0] / peaks[1]}
+            print(f"  {workload} under {tool}: {ratio}", file=sys.stderr)
+    return table
+
+
+def mean(table: dict[str, dict[str, Any]], tool: str) -> float | None:
+    """Geometric mean of the five workloads that are always compared; None when one wasn't measured."""
+    ratios = [table[tool][w]["median"] for w in MEAN_OF if w in table[tool]]
+    return math.exp(statistics.fmean(map(math.log, ratios))) if len(ratios) == len(MEAN_OF) else None
+
+
+def cpu_table(build: str, table: dict[str, dict[str, Any]]) -> Table:
+    workloads = list(table["none"])
+    rows = []
+    for tool, found in table.items():
+        if tool == "none":
+            continue
+        geometric = mean(table, tool)
+        cells = [f"{r['median']:.3f} ({r['low']:.3f}–{r['high']:.3f})" for r in found.values()]
+        rows.append([tool, *cells, f"{geometric:.3f}" if geometric else ""])
+        if goals := CPU_GOALS.get(build, {}).get(tool):
+            rows.append(["— goal", *(f"≤ {goals[w]}" if w in goals else "" for w in [*workloads, "mean"])])
+    note = "Median and quartiles. Geometric mean of " + ", ".join(MEAN_OF) + "."
+    return Table(
+        f"CPU time against none, {describe(build)}", ["tool", *workloads, "geometric mean"], rows, note
+    )
+
+
+def memory_table(build: str, table: dict[str, dict[str, Any]]) -> Table:
+    workloads = list(table["none"])
+    rows = [[tool, *(f"{r['peak']:.2f}" for r in found.values())] for tool, found in table.items()]
+    return Table(f"Peak of resident memory against none, {describe(build)}", ["tool", *workloads], rows[1:])
+
+
+def describe(build: str) -> str:
+    return {"plain": "CPython built without PGO", "pgo": "CPython built with PGO"}[build]
+
+
+def facts(python: Path) -> dict[str, str]:
+    """Version of the interpreter and of what is measured beside it."""
+    names = ["flask", "sqlalchemy", "pillow", "numpy", *PEERS]
+    code = (
+        "import json, platform, sys; from benchmarks.results import versions;"
+        "print(json.dumps({'python': platform.python_version(), **versions(*sys.argv[1:])}))"
+    )
+    return dict(children.run(python, ["-c", code, *names]))
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=6, help="times that each tool is measured")
+    parser.add_argument("kind", choices=["instructions", "cpu"])
+    parser.add_argument("--rounds", type=int, default=12, help="times that each tool is clocked")
+    parser.add_argument("--repeats", type=int, default=3, help="times that instructions are counted")
     parser.add_argument("--scale", type=float, default=1.0, help="length of a measurement against the usual")
+    parser.add_argument("--builds", default=",".join(builds()), help="comma-separated")
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="comma-separated")
-    parser.add_argument(
-        "--tools",
-        default="none,heapwatch-512k,heapwatch-64k,tracemalloc,ddtrace-1m,ddtrace-64k,pyroscope-512k,memray",
-        help="comma-separated; none is always measured",
-    )
-    parser.add_argument("--instructions", action="store_true", help="count instructions instead of CPU time")
-    parser.add_argument(
-        "--output", type=Path, default=Path("build/benchmarks/overhead.json"), help="where the JSON goes"
-    )
+    parser.add_argument("--tools", default=",".join(TOOLS), help="comma-separated; none is always measured")
+    parser.add_argument("--json", type=Path, help="write only the raw figures, to this file")
     return parser.parse_args()
 
 
 def main() -> int:
-    args = arguments()
-    asked = list(dict.fromkeys(["none", *args.tools.split(",")]))
-    tools = [tool for tool in asked if installed(tool)]
-    for tool in asked:
-        if tool not in tools:
-            print(f"{tool} is not installed and left out", flush=True)
-    workloads = args.workloads.split(",")
-    if args.instructions and not shutil.which("valgrind"):
+    args = parse()
+    if args.kind == "instructions" and not shutil.which("valgrind"):
         print("counting instructions needs valgrind: apt-get install valgrind", file=sys.stderr)
         return 1
-    if args.instructions:
-        table = count_instructions(workloads, tools)
-    else:
-        table = measure_cpu(workloads, tools, args.rounds, args.scale)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    kind = "instructions" if args.instructions else "cpu"
-    args.output.write_text(json.dumps({"machine": machine(), kind: table}, indent=2) + "\n")
-    print(f"written to {args.output}")
+    asked = list(dict.fromkeys(["none", *args.tools.split(",")]))
+    data: dict[str, Any] = {}
+    tables: list[Table] = []
+    machine: dict[str, str] = {}
+    for build in args.builds.split(","):
+        python = environment(builds()[build], build)
+        tools, workloads = installed(python, asked), args.workloads.split(",")
+        machine |= {f"{build}: {name}": value for name, value in facts(python).items()}
+        if args.kind == "instructions":
+            data[build] = count(
+                python, workloads, [tool for tool in tools if tool not in CLOCKED], args.repeats
+            )
+            tables.append(instructions_table(build, data[build]))
+        else:
+            data[build] = clock(python, workloads, tools, args.rounds, args.scale)
+            tables += [cpu_table(build, data[build]), memory_table(build, data[build])]
+    if args.json:
+        args.json.write_text(json.dumps(data, indent=1) + "\n")
+        return 0
+    record(result(args, tables, data, machine))
     return 0
+
+
+def result(args: argparse.Namespace, tables: list[Table], data: Any, machine: dict[str, str]) -> Result:
+    about = {
+        "instructions": "Instructions that a unit of work takes under each tool against the same without, by "
+        "callgrind. They don't depend on what else the machine does, and leave out what caches cost.",
+        "cpu": f"CPU time of whole processes: {args.rounds} rounds, in each of which every tool is measured "
+        "once, in random order.",
+    }
+    title = {"instructions": "Instructions", "cpu": "CPU time and memory"}
+    order = {"instructions": 10, "cpu": 20}
+    command = f"python -m benchmarks.overhead {args.kind}"
+    return Result(
+        args.kind, order[args.kind], title[args.kind], about[args.kind], command, tables, data, machine
+    )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.children import mark
+from benchmarks.tools import TOOLS
+
 Unit = Callable[[], object]
 
 
@@ -93,6 +96,20 @@ def buf_unit() -> Unit:
     return unit
 
 
+def numpy_unit() -> Unit:
+    """Temporaries of array arithmetic: vectors of 8 KiB and 1 MiB, a few hundred operations."""
+    numpy = importlib.import_module("numpy")
+    small, large = numpy.linspace(0, 1, 1 << 10), numpy.linspace(0, 1, 1 << 17)
+
+    def unit() -> float:
+        total = 0.0
+        for _ in range(60):
+            total += float((small * 2 + small**2 - numpy.sqrt(small)).sum())
+        return total + float((large * 2 + large**2 - numpy.sqrt(large)).sum())
+
+    return unit
+
+
 def threads_unit() -> Unit:
     """Four threads that all make small objects."""
 
@@ -116,44 +133,8 @@ WORKLOADS: dict[str, Callable[[], Unit]] = {
     "orm": orm_unit,
     "buf": buf_unit,
     "threads": threads_unit,
+    "numpy": numpy_unit,
 }
-
-
-def heapwatch(interval: int) -> None:
-    importlib.import_module("heapwatch._sampler").start(interval, 128)
-
-
-def ddtrace(interval: int) -> None:
-    importlib.import_module("ddtrace.profiling.collector._memalloc").start(64, interval, False)
-
-
-def pyroscope(interval: int) -> None:
-    importlib.import_module("pyroscope").configure(
-        app_name="benchmark",
-        server_address="http://127.0.0.1:9",  # nobody listens: what is measured is the sampling
-        cpu_enabled=False,
-        mem_enabled=True,
-        mem_heap_sample_size=interval,
-    )
-
-
-def memray() -> None:
-    module = importlib.import_module("memray")
-    module.Tracker(destination=module.FileDestination("/dev/null", overwrite=True)).__enter__()
-
-
-TOOLS: dict[str, tuple[str, Callable[[], None]]] = {
-    "none": ("sys", lambda: None),
-    "heapwatch-512k": ("heapwatch._sampler", lambda: heapwatch(512 << 10)),
-    "heapwatch-64k": ("heapwatch._sampler", lambda: heapwatch(64 << 10)),
-    "heapwatch-8k": ("heapwatch._sampler", lambda: heapwatch(8 << 10)),
-    "ddtrace-1m": ("ddtrace.profiling.collector._memalloc", lambda: ddtrace(1 << 20)),
-    "ddtrace-64k": ("ddtrace.profiling.collector._memalloc", lambda: ddtrace(64 << 10)),
-    "pyroscope-512k": ("pyroscope", lambda: pyroscope(512 << 10)),
-    "memray": ("memray", memray),
-    "tracemalloc": ("tracemalloc", lambda: importlib.import_module("tracemalloc").start()),
-}
-"""Name -> (module that must be installed, how to start it)."""
 
 
 def main() -> int:
@@ -170,10 +151,12 @@ def main() -> int:
     for _ in range(args.warmup):
         unit()
     gc.freeze()  # or the modules that a tool imports would be measured as longer collections
+    mark()
     begin = time.process_time()
     for _ in range(args.units):
         unit()
     seconds = time.process_time() - begin
+    mark()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"seconds": seconds, "peak": peak}))
     sys.stdout.flush()

@@ -7,10 +7,12 @@ Also checks that every relative link and image in the documentation leads somewh
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from heapwatch_app.settings import AppSettings
 from heapwatch_wire import config
@@ -72,7 +74,38 @@ def configuration_page() -> str:
     return "".join(lines)
 
 
-PAGES = {"docs/metrics.md": metrics_page, "docs/configuration.md": configuration_page}
+def benchmarks_page() -> str:
+    """docs/benchmarks.md: every recorded result."""
+    results = [json.loads(path.read_text()) for path in (ROOT / "benchmarks" / "results").glob("*.json")]
+    lines = [
+        "<!-- Written by docs/generate.py from benchmarks/results; run the benchmark named there instead. -->\n\n",
+        "# Benchmarks\n\n",
+        "`make bench-sampler` measures all of this again, records it in `benchmarks/results/` and writes this page; ",
+        "each section names the command that makes it alone, in the environment that `make test` sets up.\n",
+    ]
+    for result in sorted(results, key=lambda result: (result["order"], result["name"])):
+        machine = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
+        lines.append(f"\n## {result['title']}\n\n{result['about']}\n")
+        for table in result["tables"]:
+            lines.append(f"\n**{table['caption']}**\n\n")
+            lines.append("".join(f"| {' | '.join(row)} |\n" for row in with_rule(table)))
+            lines.append(f"\n{table['note']}\n" if table["note"] else "")
+        lines.append(
+            f"\n`{result['command']}`, {result['recorded']}, commit {result['commit']}; {machine}.\n"
+        )
+    return "".join(lines)
+
+
+def with_rule(table: dict[str, Any]) -> list[list[str]]:
+    """Columns, the line under them, rows."""
+    return [table["columns"], ["---"] + ["---:"] * (len(table["columns"]) - 1), *table["rows"]]
+
+
+PAGES = {
+    "docs/metrics.md": metrics_page,
+    "docs/configuration.md": configuration_page,
+    "docs/benchmarks.md": benchmarks_page,
+}
 
 
 def stale_pages() -> Iterator[str]:
