@@ -3,8 +3,10 @@
     python benchmarks/growth.py [--sites 5000] [--leaks 20] [--horizons 180,600,1800] [--seed 1]
 
 Each site is seen through a simulated sampler (each sampled block a Poisson event) on two instances that
-push every five seconds. Prints one JSON object: false discovery proportion and recall at each horizon, and
-how many sites of each kind were called a leak. Needs the standard library only.
+push every five seconds. Prints one JSON object: at each horizon false discovery proportion and recall, how
+many sites of each kind were called a leak, and of the leaks the told rate over the true one (median; apart
+for those that began late) and the share of intervals that hold the true rate. Needs the standard library
+only.
 """
 
 from __future__ import annotations
@@ -14,14 +16,20 @@ import json
 import math
 import random
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import accumulate
+from statistics import fmean, median
 
-from heapwatch_wire.growth import Series, judge
+from heapwatch_wire.evidence import Growth
+from heapwatch_wire.growth import Finding, Series, discoveries, judge
 
 INTERVAL = 65536.0
 PUSH = 5.0
 INSTANCES = 2
+LONGEST = 7200.0
 MIB = float(1 << 20)
 
 Level = Callable[[float], float]
@@ -96,9 +104,16 @@ def logarithmic(rng: random.Random) -> Model:
 
 
 def sawtooth(rng: random.Random) -> Model:
-    """Cyclic garbage, collected every few to forty seconds."""
+    """Cyclic garbage, collected every few to forty seconds; a collection comes now sooner and now later."""
     size, period, base = MIB * 10 ** rng.uniform(-1, 1.5), rng.uniform(3, 40), MIB * rng.uniform(0, 5)
-    return lambda t: base + size * (t % period) / period, 1e9, 0.0
+    ends = list(accumulate(period * rng.uniform(0.8, 1.2) for _ in range(int(LONGEST / period / 0.8) + 2)))
+
+    def level(t: float) -> float:
+        cycle = bisect_right(ends, t)
+        begin = ends[cycle - 1] if cycle else 0.0
+        return base + size * (t - begin) / (ends[cycle] - begin)
+
+    return level, 1e9, 0.0
 
 
 def resizing(rng: random.Random) -> Model:
@@ -124,36 +139,61 @@ def population(sites: int, leaks: int, rng: random.Random) -> list[tuple[str, Mo
     return [(kind.__name__, kind(rng)) for kind in [leak] * leaks + chosen]
 
 
+@dataclass
+class Tally:
+    """What was said at one horizon: the finding of each site, and of leaks the true rate."""
+
+    findings: list[tuple[str, Finding]] = field(default_factory=list)
+    rates: list[tuple[bool, float, Growth]] = field(default_factory=list)
+
+    def summary(self, leaks: int) -> dict[str, object]:
+        """False discovery proportion, recall, what was called a leak, and how right the rates are."""
+        decided = discoveries([finding for _, finding in self.findings], len(self.findings))
+        kinds = [kind for kind, _ in self.findings]
+        called = Counter(kind for kind, f in zip(kinds, decided, strict=True) if f.decision == "leak")
+        total = sum(called.values())
+        return {
+            "false_discovery_proportion": round((total - called["leak"]) / total, 3) if total else 0.0,
+            "recall": round(called["leak"] / leaks, 3) if leaks else 1.0,
+            "called": dict(called),
+            "rate_over_truth": _median([g.bytes_per_second / r for late, r, g in self.rates if not late]),
+            "rate_over_truth_late": _median([g.bytes_per_second / r for late, r, g in self.rates if late]),
+            "rate_covered": _mean([g.low <= r <= g.high for _, r, g in self.rates]),
+        }
+
+
+def _median(values: list[float]) -> float | None:
+    return round(median(values), 3) if values else None
+
+
+def _mean(values: list[bool]) -> float | None:
+    return round(fmean(values), 3) if values else None
+
+
 def run(sites: int, leaks: int, horizons: list[float], seed: int) -> dict[str, object]:
     """Simulate once, judge at each horizon with what is known by then."""
     rng = random.Random(seed)
     models = population(sites, leaks, rng)
-    called: dict[float, Counter[str]] = {horizon: Counter() for horizon in horizons}
+    tallies = {horizon: Tally() for horizon in horizons}
     judging = 0.0
     for kind, model in models:
         seen = [observe(model, max(horizons), rng) for _ in range(INSTANCES)]
-        started = time.perf_counter()
-        for horizon in horizons:
+        started = time.process_time()
+        for horizon, tally in tallies.items():
             upto = int(horizon / PUSH)
             finding = judge([Series(points[:upto], INTERVAL) for points in seen])
-            called[horizon][kind] += finding.decision == "leak"
-        judging += time.perf_counter() - started
+            tally.findings.append((kind, finding))
+            if kind == "leak" and finding.growth is not None:
+                level = model[0]
+                rate = INSTANCES * (level(horizon) - level(horizon - 1))
+                tally.rates.append((level(1) == level(0), rate, finding.growth))
+        judging += time.process_time() - started
     return {
         "sites": sites,
         "leaks": leaks,
         "kinds": Counter(kind for kind, _ in models),
-        "horizons": {f"{h:g} s": summary(called[h], leaks) for h in horizons},
+        "horizons": {f"{h:g} s": tally.summary(leaks) for h, tally in tallies.items()},
         "milliseconds_per_judgement": round(1e3 * judging / sites / len(horizons), 3),
-    }
-
-
-def summary(called: Counter[str], leaks: int) -> dict[str, object]:
-    """False discovery proportion, recall and what was called a leak."""
-    total = sum(called.values())
-    return {
-        "false_discovery_proportion": round((total - called["leak"]) / total, 3) if total else 0.0,
-        "recall": round(called["leak"] / leaks, 3) if leaks else 1.0,
-        "called": {kind: count for kind, count in called.items() if count},
     }
 
 

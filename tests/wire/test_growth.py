@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from heapwatch_wire.growth import THRESHOLDS, Finding, Series, judge
+from heapwatch_wire.growth import THRESHOLDS, Finding, Series, discoveries, judge
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,9 +98,10 @@ def test_turnover_at_a_constant_level_is_not_a_leak(life: float) -> None:
         assert decide(points).decision in ("stable", "suspicion")
 
 
-@pytest.mark.parametrize(("rate", "push", "within"), [(3, 2, 120), (3, 5, 120), (1, 2, 180)])
+@pytest.mark.parametrize(("rate", "push", "within"), [(6, 2, 120), (6, 5, 120), (3, 2, 200), (1, 2, 420)])
 def test_a_steady_leak_is_found_in_time(rate: float, push: float, within: float) -> None:
-    """`rate` MiB a minute over two workers, found `within` seconds of their start, warm-up included."""
+    """`rate` MiB a minute over two workers, found `within` seconds of their start, warm-up included: at 3 a
+    leak looks for three minutes like a cache that fills."""
     rng = random.Random(3)
     found = sum(
         decide(
@@ -118,6 +119,62 @@ def test_a_leak_that_begins_late_is_found() -> None:
         sampled(lambda t: 5 * MIB + max(0.0, t - 200) * MIB / 40, 320, rng, life=math.inf) for _ in range(2)
     ]
     assert decide(*points).decision == "leak"
+
+
+def test_the_rate_of_a_leak_that_began_late_is_not_diluted() -> None:
+    rng = random.Random(17)
+    told = []
+    for _ in range(20):
+        points = sampled(lambda t: 5 * MIB + max(0.0, t - 300) * MIB / 20, 480, rng)
+        growth = decide(points).growth
+        assert growth is not None
+        told.append(growth.bytes_per_second)
+    assert sorted(told)[10] == pytest.approx(MIB / 20, rel=0.15)
+
+
+def test_a_leak_after_a_burst_at_start_is_found() -> None:
+    rng = random.Random(18)
+    found = sum(
+        decide(sampled(lambda t: 8 * MIB * -math.expm1(-t / 6) + t * MIB / 20, 600, rng)).decision == "leak"
+        for _ in range(10)
+    )
+    assert found >= 9
+
+
+def test_the_younger_the_process_the_more_evidence_is_asked() -> None:
+    """What grows in a young process may be a cache that fills."""
+    points = sampled(lambda t: t * MIB / 40, 200, random.Random(19))
+    young = judge([Series(points, R, points[0][0])])
+    old = judge([Series(points, R, points[0][0] - 3600)])
+    assert young.statistics["saturation"] > old.statistics["saturation"]
+    assert old.decision == "leak"
+
+
+def findings(*chances: float) -> list[Finding]:
+    return [Finding("leak", statistics={"p": p}) for p in chances]
+
+
+def test_among_many_sites_a_leak_needs_more() -> None:
+    chances = (1e-9, 1e-4)
+    few = discoveries(findings(*chances), sites=200)
+    assert [f.decision for f in few] == ["leak", "leak"]
+    many = discoveries(findings(*chances), sites=5000)
+    assert [f.decision for f in many] == ["leak", "suspicion"]
+
+
+def test_many_leaks_make_each_likelier() -> None:
+    """The example of Benjamini and Hochberg (1995): of 15 hypotheses the first 4 are rejected."""
+    published = (
+        0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344,
+        0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0,
+    )  # fmt: skip
+    kept = discoveries(findings(*published), sites=15)
+    assert [f.decision for f in kept] == ["leak"] * 4 + ["suspicion"] * 11
+
+
+def test_what_is_no_leak_stays_what_it_is() -> None:
+    others = [Finding("stable"), Finding("learning"), Finding("suspicion", statistics={"p": 0.9})]
+    assert discoveries(others, sites=10) == others
 
 
 def test_a_leak_after_a_cache_has_filled_is_found() -> None:

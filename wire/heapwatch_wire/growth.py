@@ -16,12 +16,17 @@ A line is fitted to the floors; its standard error is the larger of two:
     A container that resizes makes one step, so it counts as one event.
 A leak must be significant and must go on like a line: the last third keeps a fair part of the average
 rate; the rate has not fallen significantly from the first third to the last; and over the whole history a
-line, or one that began late, explains the floors as well as any saturating curve (1-exp, log,
-ramp-then-flat). That is how filling caches and warm-up differ. The request rate, when given, enters the
-fit as a covariate, so that growth with load is not taken for growth with time.
+line, or one that began late, explains the floors better than any saturating curve (1-exp, log,
+ramp-then-flat). That is how filling caches and warm-up differ. The history begins with the process, for
+what fills is steepest then; and the younger the process, the more evidence is asked, for the more of what
+grows in it still fills. A steep leak gives that evidence at once, a slow one later. The request rate, when
+given, enters the fit as a covariate, so that growth with load is not taken for growth with time.
 
 **Windows.** Everything since the warm-up, and its last half, quarter, ...: a steep leak that began a
-minute ago is found in a short one, a slow leak in a long one.
+minute ago is found in a short one, a slow leak in a long one. The rate that is told comes from the longest
+window that the shorter ones don't contradict: a leak that began late isn't diluted by what came before.
+
+**Many sites.** `discoveries` keeps the share of wrong ones among the leaks of a service at a given rate.
 
 All statistics are ratios: scaling bytes and the sampling interval together changes no decision.
 """
@@ -31,7 +36,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, cached_property
 from typing import Literal
 
 from heapwatch_wire import trend
@@ -52,8 +58,8 @@ class Thresholds:
     samples: new sampled blocks that growth must stand for; 10 against none expected is p < 1e-4.
     events: steps that must make the growth, large ones counting for more; a container that doubles its
         storage again and again makes less than 3.
-    leak_z: growth over its standard error. One-sided p = 3e-5, so 5,000 sites of noise give 0.2 passes
-        before the gates on shape.
+    leak_z: growth over its standard error, as a normal variate; one-sided p = 7e-5 at each look.
+    false_discovery_rate: of leaks among all sites of a service, see `discoveries`.
     suspicion_z, suspicion_samples: enough to start looking for holders, not to accuse (p = 6e-3).
     ongoing: least rate of the last third over the average rate. A line gives 1; 1-exp watched for two
         time constants 0.44; ramp-then-flat 0.
@@ -61,6 +67,8 @@ class Thresholds:
         taken for saturating. A line fails this once in 15 looks and is found at the next.
     saturation: log-likelihood of the best saturating curve less that of a line, over the whole history,
         below which growth is a line: -1 asks that the line be e times likelier, parameters paid for.
+    maturity: seconds of a process's life until which a line must be likelier still, by the factor
+        maturity / age: what fills does so early, so that the odds against a leak fall with age.
     load_variation: coefficient of variation of the request rate from which it enters the fit.
     confidence: of the interval of the growth rate.
     """
@@ -70,17 +78,22 @@ class Thresholds:
     points: int = 12
     samples: float = 10.0
     events: float = 3.2
-    leak_z: float = 4.0
+    leak_z: float = 3.8
+    false_discovery_rate: float = 0.05
     suspicion_z: float = 2.5
     suspicion_samples: float = 5.0
     ongoing: float = 0.4
     slowing_z: float = 1.5
     saturation: float = -1.0
+    maturity: float = 1800.0
     load_variation: float = 0.1
     confidence: float = 0.95
 
 
 THRESHOLDS = Thresholds()
+
+MATCH = 0.5
+"""Confidence of the intervals of rates by which windows are compared; wider ones let quiet times dilute."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +126,32 @@ class Finding:
     reasons: tuple[str, ...] = ()
 
 
+class _Judged:
+    """A series, its points after the warm-up, and its shape over the whole history."""
+
+    def __init__(self, series: Series, thresholds: Thresholds) -> None:
+        first = series.points[0][0] if series.points else 0.0
+        start = first if series.start is None else series.start
+        self.series = series
+        self.thresholds = thresholds
+        self.points = series.points[bisect_left(series.points, (start + thresholds.warmup,)) :]
+        self.age = series.points[-1][0] - start if series.points else 0.0
+
+    @cached_property
+    def saturation(self) -> float:
+        """Log-likelihood by which a saturating curve beats a line over the whole history, with warm-up."""
+        series, points = self.series, self.series.points
+        floors = trend.floors(points, max(trend.PUSHES_PER_FLOOR, len(points) // trend.FLOORS_MAX))
+        level = trend.without_load(floors.times, floors.bytes, series.load, self.thresholds.load_variation)
+        step = (level[-1] - level[0]) / (len(level) - 1)
+        sampling = _quantum(points, series.interval) * abs(step)
+        return trend.saturation(floors.times, level, trend.noise_of(level).coefficient, sampling)
+
+
 @dataclass(frozen=True)
 class _Trend:
-    """One series in one window; rates in bytes per second."""
+    """One series in one window; rates in bytes per second. `steps` are those its noise is known from; none
+    where the sampling error is the larger."""
 
     end: float
     span: float
@@ -123,30 +159,45 @@ class _Trend:
     objects: float
     samples: float
     events: float
-    history: tuple[Series, Sequence[Push]]
+    steps: float
+    judged: _Judged
 
 
 def judge(instances: Sequence[Series], thresholds: Thresholds = THRESHOLDS) -> Finding:
     """The finding for one site over all `instances`: the most serious of all windows."""
-    judged = [(s, p) for s in instances if _enough(p := _after_warmup(s, thresholds), thresholds)]
+    judged = [j for s in instances if _enough((j := _Judged(s, thresholds)).points, thresholds)]
     if not judged:
         return _learning(instances, thresholds)
-    length = max(p[-1][0] - p[0][0] for _, p in judged)
-    best: Finding | None = None
+    length = max(j.points[-1][0] - j.points[0][0] for j in judged)
+    looks: list[tuple[Finding, Sequence[_Trend]]] = []
     while length >= thresholds.span:
-        trends = [t for s, p in judged if (t := _trend(s, p, length, thresholds)) is not None]
-        finding = _decide(trends, thresholds) if trends else None
-        if finding and (best is None or _RANK[finding.decision] > _RANK[best.decision]):
-            best = finding
+        trends = [t for j in judged if (t := _trend(j, length)) is not None]
+        if trends:
+            looks.append((_decide(trends, thresholds), trends))
         length /= 2
-    return best or _learning(instances, thresholds)
+    if not looks:
+        return _learning(instances, thresholds)
+    chosen = max(range(len(looks)), key=lambda i: (_RANK[looks[i][0].decision], -i))
+    growth = _growth([trends for _, trends in looks[chosen:]], thresholds)
+    return replace(looks[chosen][0], growth=growth)
 
 
-def _after_warmup(series: Series, thresholds: Thresholds) -> Sequence[Push]:
-    if not series.points:
-        return ()
-    start = series.points[0][0] if series.start is None else series.start
-    return series.points[bisect_left(series.points, (start + thresholds.warmup,)) :]
+def discoveries(
+    findings: Sequence[Finding], sites: int, thresholds: Thresholds = THRESHOLDS
+) -> list[Finding]:
+    """`findings` of a service that has `sites` sites; leaks that so many sites may show by chance become
+    suspicions.
+
+    Keeps the expected share of sites of mere noise among the leaks under `false_discovery_rate` (Benjamini
+    and Hochberg 1995). The gates on shape come before: they say what growth is, this whether there is any.
+    """
+    chances = sorted(f.statistics["p"] for f in findings if f.decision == "leak")
+    steps = [thresholds.false_discovery_rate * (i + 1) / max(sites, 1) for i in range(len(chances))]
+    bound = max((s for p, s in zip(chances, steps, strict=True) if p <= s), default=0.0)
+    return [
+        replace(f, decision="suspicion") if f.decision == "leak" and f.statistics["p"] > bound else f
+        for f in findings
+    ]
 
 
 def _enough(points: Sequence[Push], thresholds: Thresholds) -> bool:
@@ -161,8 +212,9 @@ def _learning(instances: Sequence[Series], thresholds: Thresholds) -> Finding:
     return Finding("learning", None, len(instances), 0, {}, asdict(thresholds), (reason,))
 
 
-def _trend(series: Series, points: Sequence[Push], length: float, thresholds: Thresholds) -> _Trend | None:
+def _trend(judged: _Judged, length: float) -> _Trend | None:
     """The line through the last `length` seconds, its noise taken from up to four times as many."""
+    series, points, thresholds = judged.series, judged.points, judged.thresholds
     window = points[bisect_left(points, (points[-1][0] - length,)) :]
     if not _enough(window, thresholds):
         return None
@@ -174,11 +226,13 @@ def _trend(series: Series, points: Sequence[Push], length: float, thresholds: Th
     line = trend.fit(floors.times[-count:], level[-count:], noise)
     span = window[-1][0] - window[0][0]
     quantum = _quantum(window, series.interval)
-    error = max(line.error, math.sqrt(1.2 * quantum * abs(line.slope) / span))
+    sampling = math.sqrt(1.2 * quantum * abs(line.slope) / span)
+    steps = len(level) - 1.0 if line.error > sampling else math.inf
     objects = trend.slope_of(floors.times[-count:], floors.objects[-count:])
-    line = trend.Line(line.slope, error, line.thirds)
+    line = trend.Line(line.slope, max(line.error, sampling), line.thirds)
     samples, events = line.slope * span / quantum, trend.events(level[-count:])
-    return _Trend(window[-1][0], span, line, objects, samples, events, (series, points))
+    end = window[-1][0]
+    return _Trend(end, span, line, objects, samples, events, steps, judged)
 
 
 def _quantum(points: Sequence[Push], interval: float) -> float:
@@ -188,15 +242,6 @@ def _quantum(points: Sequence[Push], interval: float) -> float:
     if size <= 1e-9 * interval:
         return interval
     return size / -math.expm1(-size / interval)
-
-
-def _saturation(series: Series, points: Sequence[Push], thresholds: Thresholds) -> float:
-    """Log-likelihood by which a saturating curve beats a line over the whole history."""
-    floors = trend.floors(points, max(trend.PUSHES_PER_FLOOR, len(points) // trend.FLOORS_MAX))
-    level = trend.without_load(floors.times, floors.bytes, series.load, thresholds.load_variation)
-    step = (level[-1] - level[0]) / (len(level) - 1)
-    sampling = _quantum(points, series.interval) * abs(step)
-    return trend.saturation(floors.times, level, trend.noise_of(level).coefficient, sampling)
 
 
 def _decide(trends: Sequence[_Trend], thresholds: Thresholds) -> Finding:
@@ -211,16 +256,14 @@ def _decide(trends: Sequence[_Trend], thresholds: Thresholds) -> Finding:
     if decision == "leak":
         growing = max(1, growing)
     reasons = _reasons(chosen, thresholds)
-    return Finding(
-        decision, _growth(trends, thresholds), len(trends), growing, chosen, asdict(thresholds), reasons
-    )
+    return Finding(decision, None, len(trends), growing, chosen, asdict(thresholds), reasons)
 
 
 def _statistics(trends: Sequence[_Trend], thresholds: Thresholds) -> dict[str, float]:
     slope = sum(t.line.slope for t in trends)
     error = math.sqrt(sum(t.line.error**2 for t in trends))
     first, _, last = (sum(t.line.thirds[i] for t in trends) for i in range(3))
-    z = min(slope / error, 1e6) if error > 0 else 0.0
+    z = _as_normal(slope / error, _freedom(trends)) if error > 0 else 0.0
     statistics = {
         "z": z,
         "p": 0.5 * math.erfc(max(-30.0, min(z, 30.0)) / math.sqrt(2)),
@@ -231,8 +274,24 @@ def _statistics(trends: Sequence[_Trend], thresholds: Thresholds) -> dict[str, f
         "span": max(t.span for t in trends),
     }
     if z >= thresholds.leak_z:  # Dearer than the rest, and needed only where the rest accuses.
-        statistics["saturation"] = sum(_saturation(*t.history, thresholds) for t in trends)
+        youth = thresholds.maturity / max(*(t.judged.age for t in trends), thresholds.span)
+        doubt = math.log(max(1.0, youth))
+        statistics["saturation"] = sum(t.judged.saturation for t in trends) + doubt
     return statistics
+
+
+def _freedom(trends: Sequence[_Trend]) -> float:
+    """Degrees of freedom of the pooled variance (Satterthwaite 1946); infinite for sampling errors."""
+    uncertain = sum(t.line.error**4 / t.steps for t in trends)
+    return sum(t.line.error**2 for t in trends) ** 2 / uncertain if uncertain > 0 else math.inf
+
+
+def _as_normal(t: float, freedom: float) -> float:
+    """The normal variate that is as unlikely as Student's `t` (Wallace 1959), at most 1e6."""
+    if math.isfinite(freedom):
+        correction = (8 * freedom + 1) / (8 * freedom + 3)
+        t = math.copysign(correction * math.sqrt(freedom * math.log1p(t * t / freedom)), t)
+    return max(-1e6, min(t, 1e6))
 
 
 def _is_leak(s: Mapping[str, float], thresholds: Thresholds) -> bool:
@@ -249,16 +308,35 @@ def _decision(s: Mapping[str, float], thresholds: Thresholds) -> Decision:
     return "suspicion" if suspected and s["ongoing"] >= thresholds.ongoing else "stable"
 
 
-def _growth(trends: Sequence[_Trend], thresholds: Thresholds) -> Growth:
+def _growth(windows: Sequence[Sequence[_Trend]], thresholds: Thresholds) -> Growth:
+    """The rate in the longest of `windows` (longest first) that no shorter one contradicts.
+
+    Their intervals at MATCH have a point in common (Goldenshluger and Nemirovski 1997).
+    """
+    chosen, low, high = None, -math.inf, math.inf
+    for trends in reversed(windows):
+        growth = _pooled_growth(trends, thresholds.span, thresholds.confidence)
+        half = (growth.high - growth.low) / 2 * _normal_quantile(MATCH) / _normal_quantile(growth.confidence)
+        low = max(low, growth.bytes_per_second - half)
+        high = min(high, growth.bytes_per_second + half)
+        if chosen is not None and low > high:
+            break
+        chosen = growth
+    assert chosen is not None
+    return chosen
+
+
+def _pooled_growth(trends: Sequence[_Trend], span: float, confidence: float) -> Growth:
     """Sum over the instances that still report; of all when none does."""
     latest = max(t.end for t in trends)
-    current = [t for t in trends if latest - t.end <= thresholds.span / 2]
+    current = [t for t in trends if latest - t.end <= span / 2]
     slope = sum(t.line.slope for t in current)
-    margin = _normal_quantile(thresholds.confidence) * math.sqrt(sum(t.line.error**2 for t in current))
+    margin = _normal_quantile(confidence) * math.sqrt(sum(t.line.error**2 for t in current))
     objects = sum(t.objects for t in current)
-    return Growth(slope, slope - margin, slope + margin, objects, thresholds.confidence)
+    return Growth(slope, slope - margin, slope + margin, objects, confidence)
 
 
+@cache
 def _normal_quantile(confidence: float) -> float:
     """Half-width, in standard errors, of the central interval of a normal distribution."""
     low, high = 0.0, 40.0
@@ -297,6 +375,6 @@ def _reasons(s: Mapping[str, float], thresholds: Thresholds) -> tuple[str, ...]:
         line(
             s["slowing_z"] < thresholds.slowing_z and s.get("saturation", -1) < thresholds.saturation,
             "it grows like a line, not like a cache that fills up",
-            "it slows down like a cache that fills up",
+            "it grows as a cache that fills up might, as far as can be told at this age",
         ),
     )

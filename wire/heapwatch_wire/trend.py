@@ -181,9 +181,9 @@ def residuals(x: Sequence[float], y: Sequence[float]) -> list[float]:
 def saturation(x: Sequence[float], y: Sequence[float], coefficient: float, variance: float) -> float:
     """How much better a saturating curve explains `y` than a line does, in units of log-likelihood.
 
-    Curves: 1-exp, log, ramp-then-flat. Against them: a line, or one that changes its slope once (a leak
-    that began late, or after a start-up burst). Models pay for their parameters as in Akaike's criterion.
-    Positive: the series saturates. All are fitted after whitening by the noise's autoregressive
+    Curves: 1-exp, log, ramp-then-flat. Against them: a line, or one that grows steeper once (a leak that
+    began late), or one on top of a start-up burst. Models pay for their parameters as in Akaike's
+    criterion. Positive: the series saturates. All are fitted after whitening by the noise's autoregressive
     `coefficient`; `variance` is the least that one floor can vary, the sampling error.
     """
     times = [(v - x[0]) / (x[-1] - x[0]) for v in x]
@@ -202,13 +202,16 @@ def _saturating(times: Sequence[float]) -> Iterator[list[float]]:
     """Curves over [0, 1] that have lost half their rate by the end, or all of it before."""
     for constant in (0.05, 0.1, 0.2, 0.35, 0.6, 1.0):
         yield [-math.expm1(-t / constant) for t in times]
-    for scale in (0.01, 0.03, 0.1, 0.3):
+    for scale in (0.003, 0.01, 0.03, 0.1, 0.3):
         yield [math.log1p(t / scale) for t in times]
     for knee in (0.1, 0.25, 0.4, 0.55, 0.7, 0.8):
         yield [min(t, knee) for t in times]
 
 
 def _hinges(times: Sequence[float]) -> Iterator[list[float]]:
+    """What may come beside a line: a change of its slope, or a burst that is over soon after the start."""
+    for constant in (0.01, 0.03, 0.08):
+        yield [-math.expm1(-t / constant) for t in times]
     for knee in (0.1, 0.2, 0.35, 0.5, 0.65, 0.8):
         yield [max(0.0, t - knee) for t in times]
 
@@ -224,7 +227,10 @@ def _whitener(coefficient: float) -> Callable[[Sequence[float]], list[float]]:
 
 
 def _misfit(target: Sequence[float], columns: Sequence[Sequence[float]]) -> float:
-    """Sum of squares left when `target` is fitted by `columns`, which are made orthogonal one by one."""
+    """Sum of squares left when `target` is fitted by `columns`, which are made orthogonal one by one.
+
+    A third column may only add: a line that bends down is no line but a curve that saturates.
+    """
     rest = list(target)
     basis: list[list[float]] = []
     for column in columns:
@@ -233,7 +239,8 @@ def _misfit(target: Sequence[float], columns: Sequence[Sequence[float]]) -> floa
             own = _take_out(own, b)
         if sum(v * v for v in own) > 1e-12:
             basis.append(own)
-            rest = _take_out(rest, own)
+            if len(basis) < 3 or sum(v * d for v, d in zip(rest, own, strict=True)) > 0:
+                rest = _take_out(rest, own)
     return sum(v * v for v in rest)
 
 

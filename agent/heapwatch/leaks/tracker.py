@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from heapwatch_wire.evidence import Call, Evidence, Growth, Point, Share, Site
-from heapwatch_wire.growth import THRESHOLDS, Finding, Series, judge
+from heapwatch_wire.growth import THRESHOLDS, Finding, Series, discoveries, judge
 from heapwatch_wire.settings import AgentSettings
 from heapwatch_wire.sites import Frame, own_caller, site_id
 from heapwatch_wire.trend import slope_of
@@ -156,11 +156,13 @@ class LeakTracker:
         self._judged = now
         interval = float(self._sampler.stats().get("interval", 0) or self._settings.sampling_interval)
         grown = (f for f in self._history.grown(LEAST_SAMPLES * interval) if not is_own_file(f.file))
-        for frame in islice(grown, MAX_JUDGED):
-            points = self._history.points(frame)
+        series = {frame: self._history.points(frame) for frame in islice(grown, MAX_JUDGED)}
+        findings = [judge([Series(points, interval, self._identity.started)]) for points in series.values()]
+        decided = discoveries(findings, len(self._sites))
+        for (frame, points), finding in zip(series.items(), decided, strict=True):
             suspect = self._suspects.setdefault(frame, Suspect(frame))
-            suspect.finding = judge([Series(points, interval, self._identity.started)])
-            suspect.growth, suspect.seen = suspect.finding.growth or _slope(points), now
+            suspect.finding, suspect.seen = finding, now
+            suspect.growth = finding.growth or _slope(points)
         # A site that rests keeps what is known of its holders for a while.
         kept = sorted(self._suspects.values(), key=lambda s: -s.seen)[:MAX_SUSPECTS]
         self._suspects = {s.frame: s for s in kept if now - s.seen < FORGET_AFTER}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from heapwatch_wire.growth import Finding, Series, Thresholds, judge
+from heapwatch_wire.growth import Finding, Series, Thresholds, discoveries, judge
 
 from ..observations import Observations, SiteTracks
 
@@ -34,17 +34,19 @@ class GrowingSite:
 
 
 def growing_sites(seen: Observations, thresholds: Thresholds) -> list[GrowingSite]:
-    """The sites of `seen` that grow, fastest first."""
+    """The sites of `seen` that grow, fastest first; leaks are what so many sites don't show by chance."""
     started = {i.id: i.started for i in seen.instances}
     loads = {i.id: request_rates(seen, i.id) for i in seen.instances}
-    found = []
+    found: list[GrowingSite] = []
     for tracks in seen.sites:
         if _rise(tracks) * STEEPEST < thresholds.suspicion_samples * seen.interval:
             continue
         finding = _confirmed(_series(tracks, seen.interval, started, loads), thresholds)
         if finding.decision in ("leak", "suspicion"):
             found.append(GrowingSite(tracks, finding))
-    return sorted(found, key=lambda g: -g.rate)
+    findings = discoveries([g.finding for g in found], len(seen.sites), thresholds)
+    decided = (GrowingSite(g.tracks, finding) for g, finding in zip(found, findings, strict=True))
+    return sorted(decided, key=lambda g: -g.rate)
 
 
 def _confirmed(series: Sequence[Series], thresholds: Thresholds) -> Finding:
