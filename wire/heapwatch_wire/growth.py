@@ -85,7 +85,7 @@ class Thresholds:
     ongoing: float = 0.4
     slowing_z: float = 1.5
     saturation: float = -1.0
-    maturity: float = 1800.0
+    maturity: float = 1200.0
     load_variation: float = 0.1
     confidence: float = 0.95
 
