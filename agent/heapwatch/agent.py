@@ -24,6 +24,7 @@ from heapwatch.sampler import OWN_WORK, Sampler
 from heapwatch.threads import BackgroundThread, Signal
 
 LONGEST_WAIT = 3600.0
+LEAVE_LIMIT = 2.5
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Agent:
 
     Whoever plugs in finds `settings`, `identity`, `sampler`, `profiles`, `leaks`, `memory`, `phases` and
     `failures`; `courier` is None without a collector, `tuner` where nobody tunes the garbage collector.
+    `leave` ends the agent for good, as its host does it.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Agent:
         self.phases = phases or Phases()
         self.memory = memory or OwnMemory(find_malloc(), Pymalloc(), sampler)
         self.tuner = tuner
+        self.leave: Callable[[], None] = lambda: self.stop(LEAVE_LIMIT)
         self._tasks: list[_Task] = []
         self._closers: list[tuple[str, Callable[[], None]]] = []
         self._turn = threading.Lock()

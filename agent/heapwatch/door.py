@@ -17,7 +17,7 @@ from heapwatch.phases import Phase, PhaseReport
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-_host = Host()
+host = Host()
 
 
 def start(service: str = "", **settings: Any) -> None:
@@ -31,7 +31,7 @@ def start(service: str = "", **settings: Any) -> None:
     "heapwatch" and the service goes on without an agent.
     """
     try:
-        _host.start({"service": service or None, **settings})
+        host.start({"service": service or None, **settings})
     except ConfigError:
         raise
     except Exception as error:
@@ -41,14 +41,14 @@ def start(service: str = "", **settings: Any) -> None:
 def stop() -> None:
     """Send what waits and stop the agent, within about 2.5 seconds."""
     try:
-        _host.stop()
+        host.stop()
     except Exception as error:
         logger.warning("heapwatch: not stopped cleanly: %s: %s", type(error).__name__, error)
 
 
 def status() -> dict[str, Any]:
     """What the agent says about itself, as JSON values; {"running": False} without one."""
-    agent = _host.agent
+    agent = host.agent
     return {"running": False} if agent is None else agent.status()
 
 
@@ -58,7 +58,7 @@ def tag(name: str) -> Iterator[None]:
 
     The name appears as the endpoint of samples; at most 1000 names are told apart.
     """
-    requests = _host.resident.requests
+    requests = host.resident.requests
     before = requests.label(name)
     try:
         yield
@@ -83,7 +83,7 @@ def freeze(collect: bool = True) -> int:
     """
     if collect:
         gc.collect()
-    return _host.resident.controls.freeze()
+    return host.resident.controls.freeze()
 
 
 def phase(name: str) -> Phase:
@@ -97,7 +97,7 @@ def phase(name: str) -> Phase:
     ("heapwatch", INFO) and to the metrics. Phases nest, by name "import/parse", and may overlap; what else
     the process does meanwhile counts, too. Costs some 55 µs, and works without an agent.
     """
-    return Phase(_host.resident.phases, name)
+    return Phase(host.resident.phases, name)
 
 
 def checkpoint(name: str) -> PhaseReport | None:
@@ -105,9 +105,9 @@ def checkpoint(name: str) -> PhaseReport | None:
 
     Returns the same; None where /proc can't be read.
     """
-    return _host.resident.phases.checkpoint(name)
+    return host.resident.phases.checkpoint(name)
 
 
 def wsgi(application: WSGIApplication) -> WSGIApplication:
     """`application`, measured request by request. Flask applications are measured without this."""
-    return WsgiMiddleware(application, _host.resident.requests)
+    return WsgiMiddleware(application, host.resident.requests)

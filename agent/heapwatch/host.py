@@ -17,7 +17,7 @@ from heapwatch.assembly import Resident, assemble
 from heapwatch.failures import logger
 from heapwatch.instrument.flask import instrument
 from heapwatch.instrument.hook import when_imported
-from heapwatch.sampler import NullSampler, Sampler, open_sampler
+from heapwatch.sampler import OWN_WORK, NullSampler, Sampler, open_sampler
 
 FORK_LIMIT = 0.05
 STOP_LIMIT = 2.5
@@ -60,7 +60,18 @@ class Host:
 
     def _launch(self, settings: AgentSettings) -> None:
         sampler = self.open_sampler(settings.sampling_interval, settings.max_depth, self.resident.labels)
+        before = sampler.set_label(self.resident.labels.intern(OWN_WORK))
+        try:
+            self._launch_with(sampler, settings)
+        except BaseException:
+            sampler.stop()
+            raise
+        finally:
+            sampler.set_label(before)
+
+    def _launch_with(self, sampler: Sampler, settings: AgentSettings) -> None:
         agent = assemble(settings, sampler, self.resident)
+        agent.leave = self.stop
         if sampler.reason:
             logger.warning("heapwatch: no allocations are sampled: %s", sampler.reason)
         self.resident.requests.reset(sampler)
@@ -112,4 +123,5 @@ class Host:
             self.resident.requests.reset(parent.sampler)
             self.resident.gc.reset()
             self.agent = assemble(parent.settings, parent.sampler, self.resident, forked=True)
+            self.agent.leave = self.stop
             self.agent.start()

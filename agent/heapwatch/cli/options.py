@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
+from heapwatch_wire.config import Setting, parse, rows
+from heapwatch_wire.settings import AgentSettings
+
 from heapwatch.control.client import Client
+
+# A command line is seen by every user of the machine; "enabled" is what the commands are for.
+_NOT_OPTIONS = {"enabled", "token"}
 
 
 class Failure(Exception):
@@ -21,7 +29,7 @@ def add_pid(parser: argparse.ArgumentParser) -> None:
     """PID of a process with an agent, or of one whose children have agents."""
     parser.add_argument(
         "pid",
-        type=_pid,
+        type=pid_argument,
         metavar="PID",
         help="a process with an agent; of a server's main process, its workers are taken too",
     )
@@ -49,7 +57,42 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def _pid(text: str) -> int:
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """An option for each setting of an agent."""
+    for name, row in _setting_options():
+        flag = "--" + name.replace("_", "-")
+        default = f" (default: {row.default})" if row.default != "" else ""
+        if isinstance(row.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=row.help)
+        else:
+            parser.add_argument(
+                flag, default=None, metavar=_metavar(row), help=(row.help + default).replace("%", "%%")
+            )
+
+
+def settings(options: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that were given with the options of `add_settings`, as an environment variable would hold
+    them. ConfigError for one that can't be used."""
+    known = {field.name: field for field in fields(AgentSettings)}
+    given: dict[str, str] = {}
+    for name, _ in _setting_options():
+        value = options.get(name)
+        if value is not None:
+            parse(known[name], value, "--" + name.replace("_", "-"))
+            given[name] = ("off", "on")[value] if isinstance(value, bool) else value
+    return given
+
+
+def _setting_options() -> Iterator[tuple[str, Setting]]:
+    return ((name, row) for name, row in rows(AgentSettings) if name not in _NOT_OPTIONS)
+
+
+def _metavar(row: Setting) -> str:
+    return {"bytes": "SIZE", "seconds": "TIME", "ratio": "RATIO", "count": "N"}.get(row.unit, "TEXT")
+
+
+def pid_argument(text: str) -> int:
+    """A process id as argparse takes it."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no process id; heapwatch ps lists those with an agent")
     return int(text)

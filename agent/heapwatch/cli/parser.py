@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from heapwatch_wire.config import ConfigError
 
 from heapwatch.cli.commands import (
+    attach,
     diff,
     garbage,
     holders,
@@ -34,6 +35,7 @@ GROUP = "heapwatch.commands"
 EPILOG = """\
 begin with:
   heapwatch run -- gunicorn app:app      your service with the agent in it, no code changed
+  heapwatch attach PID                   a Python process that runs already
   heapwatch ps                           which processes have an agent
   heapwatch leaks PID                    what grows there, and what holds it
 
@@ -52,6 +54,7 @@ class Command(Protocol):
 
 OWN: Mapping[str, Command] = {
     "run": run,
+    "attach": attach,
     "ps": ps,
     "top": top,
     "leaks": leaks,

@@ -49,17 +49,15 @@ class Client:
 
     def family(self, pid: int) -> list[int]:
         """Of `pid` and its descendants those that have an agent; ControlError when none has."""
-        parents = dict(_parents())
-        members = {pid}
-        grown = True
-        while grown:
-            more = {child for child, parent in parents.items() if parent in members} - members
-            members |= more
-            grown = bool(more)
-        found = [member for member in sorted(members) if self._socket(member) is not None]
+        found = [member for member in sorted({pid, *descendants(pid)}) if self._socket(member) is not None]
         if not found:
             raise self._absent(pid)
         return found
+
+    def has_agent(self, pid: int) -> bool:
+        """Whether an agent listens in process `pid`."""
+        path = self._socket(pid)
+        return path is not None and _listens(path)
 
     def _socket(self, pid: int) -> Path | None:
         owner = _owner(pid)
@@ -115,6 +113,18 @@ class Client:
         if "error" in reply:
             raise ControlError(f"process {pid}: {reply['error']}", str(reply.get("mend", "")))
         return reply.get("result")
+
+
+def descendants(pid: int) -> set[int]:
+    """The children of process `pid`, their children, and so on."""
+    parents = dict(_parents())
+    members = {pid}
+    grown = True
+    while grown:
+        more = {child for child, parent in parents.items() if parent in members} - members
+        members |= more
+        grown = bool(more)
+    return members - {pid}
 
 
 def _connect(path: Path, timeout: float) -> socket.socket:

@@ -139,6 +139,12 @@ def memory(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def stop(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """End the agent: it sends what waits, samples no more, and its socket goes away."""
+    agent.leave()
+    return {"stopped": True}
+
+
 HANDLERS: dict[str, Handler] = {
     "info": info,
     "stats": stats,
@@ -149,6 +155,7 @@ HANDLERS: dict[str, Handler] = {
     "gc": collector,
     "trim": trim,
     "memory": memory,
+    "stop": stop,
 }
 
 

@@ -16,6 +16,7 @@ HELP = "list this user's processes that have an agent"
 HOW_TO_ATTACH = """\
 No process of this user has an agent. Attach one:
   heapwatch run -- COMMAND                       without a change of code
+  heapwatch attach PID                           while it runs
   import heapwatch; heapwatch.start()            in the service's code"""
 
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from heapwatch_wire.config import Setting, parse, variable
-from heapwatch_wire.settings import AgentSettings
+from heapwatch_wire.config import variable
 
-from heapwatch.cli.options import Failure
+from heapwatch.cli.options import Failure, add_settings, settings
 from heapwatch.preload import PACKAGES, CannotPreload, allocator, native_library, preload
 
 HELP = "run a program with the agent in each Python process of it"
 
 BOOTSTRAP = Path(__file__).resolve().parents[2] / "bootstrap"
-# A command line is seen by every user of the machine; "enabled" is what the command is for.
-_NOT_OPTIONS = {"enabled", "token"}
 
 EXAMPLES = """\
 examples:
@@ -37,15 +33,7 @@ when it can't be run, else the program's own.
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    for name, row in _options():
-        flag = "--" + name.replace("_", "-")
-        default = f" (default: {row.default})" if row.default != "" else ""
-        if isinstance(row.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=row.help)
-        else:
-            parser.add_argument(
-                flag, default=None, metavar=_metavar(row), help=(row.help + default).replace("%", "%%")
-            )
+    add_settings(parser)
     parser.add_argument(
         "--native",
         action="store_true",
@@ -87,27 +75,11 @@ def environment(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[
 
     ConfigError for an option that can't be used.
     """
-    rows = {f.name: f for f in fields(AgentSettings)}
-    result = dict(environ)
-    for name, _ in _options():
-        value = options.get(name)
-        if value is not None:
-            parse(rows[name], value, "--" + name.replace("_", "-"))
-            result[variable(name)] = ("off", "on")[value] if isinstance(value, bool) else value
+    result = {**environ, **{variable(name): value for name, value in settings(options).items()}}
     result[variable("enabled")] = "on"
     path = [str(BOOTSTRAP), *filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))]
     result["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
     return result
-
-
-def _options() -> Iterator[tuple[str, Setting]]:
-    for field in fields(AgentSettings):
-        if field.name not in _NOT_OPTIONS:
-            yield field.name, field.metadata["setting"]
-
-
-def _metavar(row: Setting) -> str:
-    return {"bytes": "SIZE", "seconds": "TIME", "ratio": "RATIO", "count": "N"}.get(row.unit, "TEXT")
 
 
 def _refuse(text: str, code: int) -> int:

@@ -1,0 +1,152 @@
+"""`heapwatch attach PID`: the agent in a process that runs already."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import heapwatch_wire
+
+import heapwatch
+from heapwatch.attach.attaching import Attached, attach
+from heapwatch.attach.errors import AttachError, NotPython
+from heapwatch.cli.options import Failure, add_settings, pid_argument, print_json, settings
+from heapwatch.cli.units import duration, size
+from heapwatch.control.client import Client, descendants
+
+HELP = "start the agent in a Python process that runs already, or stop it"
+
+SOCKET_LIMIT = 10.0
+
+EXAMPLES = """\
+examples:
+  heapwatch attach 4711
+  heapwatch attach 4711 --children --service shop --collector http://127.0.0.1:4040
+  heapwatch attach --stop 4711
+
+What lived before is not known: samples are of what is allocated from now on. A process that is attached to
+goes on as before if it fails. Linux on x86-64; needs the right to trace the process (same user, or root).
+Exit code: 0 done, 1 it could not be done, 2 wrong usage
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pid", type=pid_argument, metavar="PID", help="a process that runs Python")
+    parser.add_argument(
+        "--stop", "--detach", action="store_true", help="stop the agent in the process instead"
+    )
+    parser.add_argument(
+        "--children", action="store_true", help="take the process's children too, such as a server's workers"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=20.0,
+        metavar="S",
+        help="seconds to wait until the process gets to Python code (default: 20)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_settings(parser)
+    parser.usage = "heapwatch attach [--children] [--service NAME] [options] PID"
+    parser.epilog = EXAMPLES
+
+
+def run(args: argparse.Namespace) -> int:
+    given = settings(vars(args))
+    asking = Client(args.runtime_dir or "")
+    if args.stop:
+        return _stop(args, asking)
+    _refuse_second(args, asking)
+    try:
+        done = {args.pid: _attach(args.pid, given, args.timeout)}
+    except AttachError as error:
+        raise Failure(str(error), error.mend) from None
+    for pid in sorted(descendants(args.pid)) if args.children else ():
+        try:
+            done[pid] = _attach(pid, given, args.timeout)
+        except NotPython:
+            continue
+        except AttachError as error:
+            print(f"heapwatch: {error}\n  {error.mend}", file=sys.stderr)
+    _show(args, done)
+    return 0
+
+
+def _attach(pid: int, given: Mapping[str, str], timeout: float) -> Attached:
+    done = attach(
+        pid, given, {module.__name__: _folders(module) for module in (heapwatch, heapwatch_wire)}, timeout
+    )
+    if not done.report["running"]:
+        _wait_for_socket(pid, done.report["folder"])
+    return done
+
+
+def _folders(package: ModuleType) -> list[str]:
+    """Where its modules are; in an editable installation the C extension is in another folder."""
+    home = str(Path(package.__file__ or "").parent)
+    return list(dict.fromkeys([home, *package.__path__]))
+
+
+def _wait_for_socket(pid: int, folder: str) -> None:
+    deadline = time.monotonic() + SOCKET_LIMIT
+    while not Client(folder).has_agent(pid):
+        if time.monotonic() > deadline:
+            raise AttachError(
+                f"the agent runs in process {pid}, but makes no socket in {folder}",
+                "its log says why; does the folder belong to the process's user?",
+            )
+        time.sleep(0.02)
+
+
+def _refuse_second(args: argparse.Namespace, asking: Client) -> None:
+    if asking.has_agent(args.pid) and not args.children:
+        raise Failure(
+            f"process {args.pid} has an agent already",
+            f"ask it: heapwatch top {args.pid}; to stop it: heapwatch attach --stop {args.pid}",
+        )
+
+
+def _stop(args: argparse.Namespace, asking: Client) -> int:
+    pids = asking.family(args.pid) if args.children else [args.pid]
+    answers = {pid: asking.call(pid, "stop") for pid in pids}
+    if args.json:
+        print_json(answers)
+        return 0
+    for pid in answers:
+        print(f"process {pid}: the agent has stopped; the process goes on")
+    return 0
+
+
+def _show(args: argparse.Namespace, done: Mapping[int, Attached]) -> None:
+    if args.json:
+        print_json({pid: {**attached.report, "held": attached.held} for pid, attached in done.items()})
+        return
+    for pid, attached in done.items():
+        print(_line(pid, attached.report))
+        if attached.report.get("reason"):
+            print(f"  no allocations are sampled: {attached.report['reason']}")
+    slowest = max(attached.held for attached in done.values())
+    print(f"one thread stood still for {duration(slowest)}")
+    print("next:")
+    for what in ("heapwatch top", "heapwatch leaks", "heapwatch attach --stop"):
+        print(f"  {what} {args.pid}{_elsewhere(args.pid, done[args.pid].report)}")
+
+
+def _line(pid: int, report: Mapping[str, Any]) -> str:
+    if report["running"]:
+        return f"process {pid} had an agent already"
+    sampling = f", a sample every {size(report['interval'])}" if report["interval"] else ""
+    return f"attached to process {pid}: {report['service']}, Python {report['python']}{sampling}"
+
+
+def _elsewhere(pid: int, report: Mapping[str, Any]) -> str:
+    """The option without which other commands wouldn't find the socket."""
+    folder = report.get("folder", "")
+    found = not folder or "HEAPWATCH_RUNTIME_DIR" in os.environ or Client().has_agent(pid)
+    return "" if found else f" --runtime-dir {folder}"
