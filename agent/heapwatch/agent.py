@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from heapwatch.memory.own import OwnMemory
 from heapwatch.phases import Phases
 from heapwatch.profiles import Profiles
 from heapwatch.sampler import OWN_WORK, Sampler
-from heapwatch.threads import BackgroundThread, Signal
+from heapwatch.threads import BackgroundThread, Signal, new_lock
 
 LONGEST_WAIT = 3600.0
 LEAVE_LIMIT = 2.5
@@ -70,7 +69,7 @@ class Agent:
         self.leave: Callable[[], None] = lambda: self.stop(LEAVE_LIMIT)
         self._tasks: list[_Task] = []
         self._closers: list[tuple[str, Callable[[], None]]] = []
-        self._turn = threading.Lock()
+        self._turn = new_lock()
         self._closing = False
         self._thread: BackgroundThread | None = None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from heapwatch.failures import logger
 from heapwatch.instrument.flask import instrument
 from heapwatch.instrument.hook import when_imported
 from heapwatch.sampler import OWN_WORK, NullSampler, Sampler, open_sampler
+from heapwatch.threads import new_rlock
 
 FORK_LIMIT = 0.05
 STOP_LIMIT = 2.5
@@ -32,7 +32,7 @@ class Host:
     agent: Agent | None = None
 
     def __post_init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = new_rlock()
         self._hooked = False
         self._instrumented = False
 
@@ -114,7 +114,7 @@ class Host:
 
     def _after_fork_in_child(self) -> None:
         # The parent's locks may be taken for ever in this copy: everything that has one is made anew.
-        self._lock = threading.RLock()
+        self._lock = new_rlock()
         self.resident.controls.restore()
         parent, self.agent = self.agent, None
         if parent is None:

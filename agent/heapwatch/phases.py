@@ -11,19 +11,22 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from heapwatch_wire.metrics import DURATION_BUCKETS
 
 from heapwatch.failures import logger
 from heapwatch.process import ProcessReader, Resident
+from heapwatch.threads import new_rlock
+
+if TYPE_CHECKING:
+    from threading import RLock
 
 MAX_NAMES = 100
 OTHER = "(other)"
@@ -178,11 +181,11 @@ class Phases:
     def _reset(self) -> None:
         self._pid = os.getpid()
         # Re-entrant: a collection inside may run a finalizer that opens a phase.
-        self._lock = threading.RLock()
+        self._lock = new_rlock()
         self._open: dict[int, Span] = {}
         self._outside = None
 
-    def _renewed(self) -> threading.RLock:
+    def _renewed(self) -> RLock:
         """The lock; in a forked child a new one, as the parent's may be taken and its phases aren't here."""
         if self._pid != os.getpid():
             self._reset()

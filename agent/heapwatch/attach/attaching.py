@@ -23,6 +23,7 @@ from heapwatch.attach.ptrace import TraceError, hold
 
 PAYLOAD = Path(__file__).with_name("payload.py")
 _REPORT_LIMIT = 65536
+_LATER = "no agent runs there, nor will later; try again when it is less busy, or with a longer --timeout"
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,14 @@ def attach(
             "packages": {n: list(f) for n, f in packages.items()},
         }
         held = _inject(target, code(order))
-        report = _wait_for_report(listener, pid, deadline)
+        connection = _accept(listener, pid, deadline)
+    if connection is None:
+        raise AttachError(
+            f"process {pid} ran no Python code of ours within {timeout:g} s{_where(pid)}", _LATER
+        )
+    report = _read_report(connection, deadline)
     if report is None:
-        raise _late(pid, timeout)
+        raise AttachError(f"process {pid} didn't load the agent within {timeout:g} s: it is too busy", _LATER)
     if "error" in report:
         raise AttachError(
             f"the agent didn't start in process {pid}: {report['error']}", _how_to_mend(report, packages)
@@ -84,36 +90,33 @@ def _inject(target: Target, program: str) -> float:
         raise AttachError(f"process {pid} can't be attached to: {error.strerror}", "try again") from None
 
 
-def _wait_for_report(listener: socket.socket, pid: int, deadline: float) -> dict[str, Any] | None:
-    """None when nothing came in time."""
+def _accept(listener: socket.socket, pid: int, deadline: float) -> socket.socket | None:
+    """The connection of process `pid`, and nobody else's; None when none came in time."""
     while True:
+        listener.settimeout(max(0.001, deadline - time.monotonic()))
         try:
-            listener.settimeout(max(0.001, deadline - time.monotonic()))
             connection, _ = listener.accept()
-            with connection:
-                if _peer(connection) != pid:
-                    continue
-                connection.settimeout(max(0.001, deadline - time.monotonic()))
-                with connection.makefile("rb") as lines:
-                    line = lines.readline(_REPORT_LIMIT)
         except TimeoutError:
             return None
-        if not line:
-            return {"error": "it broke off", "mend": ""}
-        return dict(json.loads(line))
+        if _peer(connection) == pid:
+            return connection
+        connection.close()
+
+
+def _read_report(connection: socket.socket, deadline: float) -> dict[str, Any] | None:
+    """None when it wasn't there in time."""
+    connection.settimeout(max(0.001, deadline - time.monotonic()))
+    with connection, connection.makefile("rb") as lines:
+        try:
+            line = lines.readline(_REPORT_LIMIT)
+        except TimeoutError:
+            return None
+    return dict(json.loads(line)) if line else {"error": "it has just ended"}
 
 
 def _peer(connection: socket.socket) -> int:
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", credentials)[0])
-
-
-def _late(pid: int, timeout: float) -> AttachError:
-    text = f"process {pid} ran no Python code of ours within {timeout:g} s{_where(pid)}"
-    return AttachError(
-        text,
-        "nothing was started, nor will be later; try again when it is less busy, or with a longer --timeout",
-    )
 
 
 def _where(pid: int) -> str:

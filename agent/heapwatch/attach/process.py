@@ -60,30 +60,35 @@ def gone(pid: int) -> AttachError:
 
 
 def forbidden(pid: int) -> AttachError:
-    """The error for a process that the kernel doesn't let us trace, with what would let us."""
+    """The error for a process that the kernel doesn't let us trace."""
     try:
         owner = Path(f"/proc/{pid}").stat().st_uid
     except OSError:
         return gone(pid)
+    return refusal(pid, owner, os.geteuid(), _scope())
+
+
+def refusal(pid: int, owner: int, user: int, scope: int) -> AttachError:
+    """Why `user` may not trace a process of `owner`, and what would let them.
+
+    `scope` is the setting kernel.yama.ptrace_scope, see Documentation/admin-guide/LSM/Yama.rst of Linux.
+    """
     as_root = f"run as root: sudo {sys.executable} -m heapwatch attach {pid}"
-    if owner != os.geteuid() != 0:
-        return AttachError(
-            f"process {pid} belongs to user {_name(owner)}, you are {_name(os.geteuid())}", as_root
-        )
-    scope = _scope()
+    in_container = "in a container: start that with --cap-add SYS_PTRACE"
+    if owner != user != 0:
+        return AttachError(f"process {pid} belongs to user {_name(owner)}, you are {_name(user)}", as_root)
     if scope == 3:
         return AttachError(
             "the kernel forbids attaching until it boots anew (kernel.yama.ptrace_scope is 3)", _HOW_ELSE
         )
-    if scope and os.geteuid() != 0:
+    if scope and user != 0:
         return AttachError(
             f"the kernel lets only root attach to process {pid} (kernel.yama.ptrace_scope is {scope})",
             as_root,
         )
-    in_container = "in a container: start that with --cap-add SYS_PTRACE"
     return AttachError(
         f"the kernel doesn't let this command attach to process {pid}",
-        in_container if os.geteuid() == 0 else f"{in_container}; else {as_root}",
+        in_container if user == 0 else f"{in_container}; else {as_root}",
     )
 
 

@@ -6,8 +6,10 @@ Request: {"method": name, "params": {...}}. Reply: {"result": ...} or {"error": 
 from __future__ import annotations
 
 import json
-import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _socket import socket
 
 MAX_REQUEST = 64 << 10
 MAX_REPLY = 64 << 20
@@ -30,7 +32,7 @@ def encode(message: dict[str, Any]) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
-def receive(connection: socket.socket, limit: int) -> dict[str, Any]:
+def receive(connection: socket, limit: int) -> dict[str, Any]:
     """The next line of `connection` as a message. ProtocolError when it isn't one or is over `limit` bytes;
     OSError (TimeoutError among them) when the peer goes silent."""
     data = bytearray()

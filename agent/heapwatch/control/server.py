@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import struct
-import threading
+
+# Not `socket`, which gevent replaces: we wait in a thread of our own.
+from _socket import AF_UNIX, SHUT_RDWR, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,11 @@ from heapwatch.control.protocol import (
     receive,
 )
 from heapwatch.sampler import OWN_WORK
+from heapwatch.threads import BackgroundThread, Signal
 
 if TYPE_CHECKING:
     from heapwatch.agent import Agent
 
-THREAD_NAME = "heapwatch-control"
 REQUEST_TIMEOUT = 2.0
 REPLY_TIMEOUT = 10.0
 
@@ -41,7 +42,7 @@ class ControlServer:
     def __init__(self, agent: Agent, handlers: Mapping[str, Handler] = HANDLERS) -> None:
         self._agent = agent
         self._handlers = handlers
-        self._listener: socket.socket | None = None
+        self._listener: socket | None = None
         self._path: Path | None = None
         self._owner = 0
 
@@ -57,7 +58,8 @@ class ControlServer:
         make_folder(folder)
         path = socket_path(folder, os.getpid())
         path.unlink(missing_ok=True)  # Left by a dead process that had our pid.
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener = socket(AF_UNIX, SOCK_STREAM)
+        listener.settimeout(None)  # The service may have set a default.
         try:
             _bind(listener, path)
             listener.listen(8)
@@ -65,7 +67,7 @@ class ControlServer:
             listener.close()
             raise
         self._listener, self._path, self._owner = listener, path, os.getpid()
-        threading.Thread(target=self._serve, args=(listener,), name=THREAD_NAME, daemon=True).start()
+        BackgroundThread(lambda halt: self._serve(halt, listener))
 
     def stop(self) -> None:
         """Stop listening and take the socket away; safe to call twice, and in a forked child."""
@@ -73,7 +75,7 @@ class ControlServer:
         if mine and self._listener is not None:
             # Wakes accept(); in a forked child it would wake the parent's.
             with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
+                self._listener.shutdown(SHUT_RDWR)
         self._forget()
         if mine and path is not None:
             path.unlink(missing_ok=True)
@@ -83,17 +85,18 @@ class ControlServer:
             self._listener.close()
         self._listener = self._path = None
 
-    def _serve(self, listener: socket.socket) -> None:
+    def _serve(self, halt: Signal, listener: socket) -> None:
         self._agent.sampler.set_label(self._agent.sampler.labels.intern(OWN_WORK))
         while True:
             try:
-                connection, _ = listener.accept()
+                # What socket.socket.accept() calls, and typeshed doesn't know.
+                connection = socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]
             except OSError:
                 return
-            with connection, self._agent.failures.guard("control"):
+            with contextlib.closing(connection), self._agent.failures.guard("control"):
                 self._answer(connection)
 
-    def _answer(self, connection: socket.socket) -> None:
+    def _answer(self, connection: socket) -> None:
         try:
             connection.settimeout(REQUEST_TIMEOUT)
             if _peer(connection) not in (0, os.getuid()):
@@ -131,7 +134,7 @@ class ControlServer:
         return reply
 
 
-def _bind(listener: socket.socket, path: Path) -> None:
+def _bind(listener: socket, path: Path) -> None:
     """Bind with mode 0600 from the first moment on; a path may be longer than a socket address allows."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -142,7 +145,7 @@ def _bind(listener: socket.socket, path: Path) -> None:
     path.chmod(0o600)
 
 
-def _peer(connection: socket.socket) -> int:
+def _peer(connection: socket) -> int:
     """The user id of the process at the other end."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    credentials = connection.getsockopt(SOL_SOCKET, SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", credentials)[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from heapwatch_wire.metrics import DURATION_BUCKETS
 
 from heapwatch.instrument.inflight import InFlight
 from heapwatch.sampler import Sampler
+from heapwatch.threads import new_rlock
 
 MAX_ROUTES = 1000
 OTHER = "_OTHER"
@@ -48,7 +48,7 @@ class Requests:
     def reset(self, sampler: Sampler) -> None:
         """Forget all durations, label with `sampler`, and renew the lock, which a fork may leave taken."""
         self._sampler = sampler
-        self._lock = threading.RLock()
+        self._lock = new_rlock()
         self._durations: dict[RequestKey, Durations] = {}
         self.in_flight.clear()
 

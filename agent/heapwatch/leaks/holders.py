@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ from heapwatch.leaks.chains import Chain, merge
 from heapwatch.leaks.references import CONTAINERS, TO_ATTRIBUTES, TO_THREADS, Step, describe, step, type_name
 from heapwatch.leaks.roots import Root, Roots, in_running_frame, is_own
 from heapwatch.sampler import containers, frozen_referrers, referrers
+from heapwatch.threads import new_lock
 
 MAX_SAMPLES = 8
 MAX_LOOKED_AT = 64
@@ -36,7 +36,7 @@ MAX_OVERLAP = 10_000
 NO_OBJECTS = "no sampled block of the site that lives now is a Python object, or the storage of one"
 
 # Two searches at once would find each other's list of the heap.
-_turn = threading.Lock()
+_turn = new_lock()
 
 
 class Objects(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from heapwatch.leaks.pace import Pace
 from heapwatch.leaks.roots import is_own_file
 from heapwatch.leaks.sites import History, SiteTotals, roll_up
 from heapwatch.sampler import Sampler
+from heapwatch.threads import new_rlock, sleep
 
 # Seconds between two looks, the share of a core that they may cost, and the longest time between two.
 OBSERVE = (2.0, 0.003, 5.0)
@@ -71,7 +71,7 @@ class LeakTracker:
         self._sampler = sampler
         self._settings = settings
         self._identity = identity
-        self._lock = threading.RLock()
+        self._lock = new_rlock()
         self._history = History()
         self._sites: dict[Frame, SiteTotals] = {}
         self._suspects: dict[Frame, Suspect] = {}
@@ -143,7 +143,7 @@ class LeakTracker:
         search = HolderSearch(self._sampler, [_wanted(totals)], self._settings.holders_budget)
         deadline = time.monotonic() + limit
         while not search.advance() and time.monotonic() < deadline:
-            time.sleep(2 * self._settings.holders_budget)
+            sleep(2 * self._settings.holders_budget)
         return describe_site(totals), search.outcomes()[0]
 
     def _look(self, now: float) -> None:

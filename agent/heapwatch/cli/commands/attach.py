@@ -47,9 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         type=float,
-        default=20.0,
+        default=30.0,
         metavar="S",
-        help="seconds to wait until the process gets to Python code (default: 20)",
+        help="seconds to wait until the process gets to Python code (default: 30)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     add_settings(parser)
@@ -130,7 +130,7 @@ def _show(args: argparse.Namespace, done: Mapping[int, Attached]) -> None:
     for pid, attached in done.items():
         print(_line(pid, attached.report))
         if attached.report.get("reason"):
-            print(f"  no allocations are sampled: {attached.report['reason']}")
+            print(f"  no allocations are sampled: {_why(attached.report)}")
     slowest = max(attached.held for attached in done.values())
     print(f"one thread stood still for {duration(slowest)}")
     print("next:")
@@ -143,6 +143,15 @@ def _line(pid: int, report: Mapping[str, Any]) -> str:
         return f"process {pid} had an agent already"
     sampling = f", a sample every {size(report['interval'])}" if report["interval"] else ""
     return f"attached to process {pid}: {report['service']}, Python {report['python']}{sampling}"
+
+
+def _why(report: Mapping[str, Any]) -> str:
+    version = str(report["python"]).rpartition(".")[0]
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return str(report["reason"])
+    return (
+        f"this heapwatch is for another Python; install heapwatch for Python {version} and attach with that"
+    )
 
 
 def _elsewhere(pid: int, report: Mapping[str, Any]) -> str:
