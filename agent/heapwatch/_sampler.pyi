@@ -107,33 +107,45 @@ def objects(stack: int, limit: int, budget: float = 0.05) -> list[object]:
     """At most `limit` Python objects that are live sampled blocks of the stack or own one as storage (a list
     for its items, a dict for its table). Validated; memory that may have been freed is never touched.
 
-    Holds the GIL for gc.get_objects() and then for at most `budget` seconds of CPU time, after which it
-    returns what it has found.
+    Holds the GIL for at most `budget` seconds, after which it returns what it has found.
     """
 
-def containers(generation: int) -> list[object]:
-    """What the garbage collector tracks in a generation, without tuples: a second reference to one that is
-    still being built fails whoever builds it."""
+class Walk:
+    """A walk over all objects that the garbage collector tracks, the frozen ones (gc.freeze) first, then the
+    oldest; in steps that hold the GIL for at most `seconds` (each looks at 1024 objects at least). What lives
+    all the while is seen, maybe twice, whatever collections happen between the steps.
 
-def referrers(
-    heap: list[object], begin: int, end: int, targets: list[object]
-) -> tuple[list[tuple[object, int, int]], int]:
-    """Who of heap[begin:end], and of the tuples and untracked containers in them, refers to one of `targets`.
+    No reference is taken to what isn't returned: forked processes go on sharing the pages of the others.
+    Tuples, and what the collector doesn't track, are reached through those who refer to them.
 
-    `heap` comes from `containers`. Returns (holder, index of the target, number of
-    references) for each pair found, and where it stopped: before `end` when very many were found. The two
-    lists themselves don't count as holders. Holds the GIL all the while: about 30 ns per object of `heap`.
+    `stacks` (ids, at most 64) and `limit` (objects of each) say what `objects` looks for. Raises RuntimeError
+    outside the main interpreter.
     """
 
-def frozen_referrers(
-    after: object, count: int, targets: list[object]
-) -> tuple[list[tuple[object, int, int]], object]:
-    """Like `referrers`, among frozen objects (gc.freeze): `count` of them behind `after`, or the first ones.
+    def __new__(cls, stacks: list[int] = ..., limit: int = 0) -> Walk: ...
+    @property
+    def done(self) -> bool:
+        """Whether everything was seen, or all that is wanted was found."""
 
-    Returns the pairs found and the last object looked at, to go on from: None when there are no more, fewer
-    than `count` when very many were found. Takes no reference to what isn't found, so that the others stay
-    in memory that forked processes share. Raises ValueError when `after` is not tracked by the collector.
-    """
+    @property
+    def seen(self) -> int:
+        """How many tracked objects were looked at so far."""
+
+    def referrers(self, targets: list[object], seconds: float) -> list[tuple[object, int, int]]:
+        """A step: who refers to one of `targets`. (holder, index of the target, number of references) for
+        each pair found; ends early when very many were. The list itself is no holder. About 30 ns per object.
+        """
+
+    def objects(self, seconds: float) -> list[tuple[int, object]]:
+        """A step: (index of the stack, object) for live sampled blocks. A first round over the heap finds
+        objects and owners of storage, a second one owners of blocks that no object was found in."""
+
+    def census(self, stride: int, seconds: float) -> list[tuple[type, float, float, float, float]]:
+        """A step: (type, objects, bytes, variance of objects, variance of bytes), estimated by looking at one
+        in `stride` objects. Untracked objects count as the part of them that tracked ones refer to."""
+
+def kept() -> list[tuple[str, object]]:
+    """(function it was given by, object) for what the interpreter keeps and no object is seen to hold."""
 
 def stats() -> Stats:
     """State of the sampler; also finds out whether other tools displaced the hooks, and puts them back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, cast
 
 from heapwatch_wire.sites import Frame, Stack
@@ -13,11 +13,13 @@ from heapwatch.samplecost import measure_sample
 
 NO_LABEL = 0
 MAX_FRAMES = 100_000
-# Seconds of CPU; 140,000 objects in the heap cost 0.02 in warm caches and 0.05 in cold ones.
-OBJECTS_BUDGET = 0.25
+STEP = 0.005
+"""Seconds that a step of a walk over the heap holds the interpreter."""
 OTHER_ENDPOINTS = "(other)"
 OWN_WORK = "(heapwatch)"
 
+Owners: TypeAlias = list[tuple[int, object]]
+"""(stack id, an object that is a block of the stack or owns one as storage)"""
 NativeRow: TypeAlias = tuple[
     int, tuple[tuple[str, str, int], ...], bool, int, str, float, float, float, float
 ]
@@ -67,6 +69,18 @@ NativeLifetimes: TypeAlias = tuple[
 ]
 
 
+class Walk(Protocol):
+    """A walk over what the garbage collector tracks, in steps of limited time; see `_sampler.pyi`."""
+
+    @property
+    def done(self) -> bool: ...
+    @property
+    def seen(self) -> int: ...
+    def referrers(self, targets: list[object], seconds: float) -> list[tuple[object, int, int]]: ...
+    def objects(self, seconds: float) -> list[tuple[int, object]]: ...
+    def census(self, stride: int, seconds: float) -> list[tuple[type, float, float, float, float]]: ...
+
+
 class Native(Protocol):
     """What the C extension `heapwatch._sampler` offers."""
 
@@ -78,13 +92,9 @@ class Native(Protocol):
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]: ...
     def lifetimes(self, stacks: list[int] | None = None) -> list[NativeLifetimes]: ...
     def objects(self, stack: int, limit: int, budget: float = ...) -> list[object]: ...
-    def containers(self, generation: int) -> list[object]: ...
-    def referrers(
-        self, heap: list[object], begin: int, end: int, targets: list[object]
-    ) -> tuple[list[tuple[object, int, int]], int]: ...
-    def frozen_referrers(
-        self, after: object, count: int, targets: list[object]
-    ) -> tuple[list[tuple[object, int, int]], object]: ...
+    def kept(self) -> list[tuple[str, object]]: ...
+    @property
+    def Walk(self) -> Callable[..., Walk]: ...
     def stats(self) -> dict[str, int | float]: ...
 
 
@@ -131,7 +141,7 @@ class Sampler(Protocol):
     def export(self, live: bool = False) -> list[Row]: ...
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]: ...
     def lifetimes(self, stack_ids: Iterable[int] | None = None) -> dict[int, Lifetimes]: ...
-    def objects(self, stack_id: int, limit: int) -> list[object]: ...
+    def owners(self, stack_ids: Sequence[int], limit: int) -> Iterator[Owners]: ...
     def stats(self) -> Mapping[str, int | float]: ...
 
 
@@ -216,9 +226,14 @@ class NativeSampler:
         found = self._native.lifetimes(None if stack_ids is None else list(stack_ids))
         return {stack_id: Lifetimes(*ages) for stack_id, *ages in found}
 
-    def objects(self, stack_id: int, limit: int) -> list[object]:
-        """Strong references to at most `limit` live sampled objects of a stack; drop them soon."""
-        return self._native.objects(stack_id, limit, OBJECTS_BUDGET)
+    def owners(self, stack_ids: Sequence[int], limit: int) -> Iterator[Owners]:
+        """At most `limit` objects of each stack that are live sampled blocks, or own one as storage.
+
+        Each item comes after STEP seconds of looking, and may be empty. Strong references: drop them soon.
+        """
+        walk = self._native.Walk(list(stack_ids), limit)
+        while not walk.done:
+            yield [(stack_ids[number], owner) for number, owner in walk.objects(STEP)]
 
     def stats(self) -> Mapping[str, int | float]:
         """The sampler about itself; keys as in `_sampler.pyi`, "agent_bytes" as of the last export, and
@@ -263,9 +278,9 @@ class NullSampler:
         """Nothing known."""
         return {}
 
-    def objects(self, stack_id: int, limit: int) -> list[object]:
+    def owners(self, stack_ids: Sequence[int], limit: int) -> Iterator[Owners]:
         """No objects."""
-        return []
+        return iter(())
 
     def stats(self) -> Mapping[str, int | float]:
         """Nothing known."""
@@ -282,28 +297,15 @@ def objects_within(stack_id: int, limit: int, budget: float) -> list[object]:
     return _extension().objects(stack_id, limit, budget)
 
 
-def containers(generation: int) -> list[object]:
-    """What the garbage collector tracks in a generation, without tuples: a second reference to one that is
-    still being built would fail whoever builds it. ImportError without the extension."""
-    return _extension().containers(generation)
+def kept() -> list[tuple[str, object]]:
+    """What the interpreter itself keeps: (name of the function that it was given by, object). ImportError
+    without the extension."""
+    return _extension().kept()
 
 
-def referrers(
-    heap: list[object], begin: int, end: int, targets: list[object]
-) -> tuple[list[tuple[object, int, int]], int]:
-    """Who of heap[begin:end] refers to `targets`: (holder, index of the target, references) of each pair, and
-    where it stopped, which is before `end` when very many were found. ImportError without the extension."""
-    return _extension().referrers(heap, begin, end, targets)
-
-
-def frozen_referrers(
-    after: object, count: int, targets: list[object]
-) -> tuple[list[tuple[object, int, int]], object]:
-    """Like `referrers`, among `count` frozen objects behind `after` (None: from the first).
-
-    With the pairs comes the last object looked at, None at the end. ImportError without the extension.
-    """
-    return _extension().frozen_referrers(after, count, targets)
+def walk() -> Walk:
+    """A walk over all objects. ImportError without the extension."""
+    return _extension().Walk()
 
 
 def open_sampler(interval: int, max_depth: int, labels: Labels | None = None) -> Sampler:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from heapwatch.sampler import Labels, Lifetimes, LiveSample, Row
+from heapwatch.sampler import Labels, Lifetimes, LiveSample, Owners, Row
 from heapwatch_wire import pprof
 from heapwatch_wire.protobuf import Value, read, submessage
 
@@ -152,8 +152,8 @@ class ScriptedSampler:
     def lifetimes(self, stack_ids: Iterable[int] | None = None) -> dict[int, Lifetimes]:
         return {}
 
-    def objects(self, stack_id: int, limit: int) -> list[object]:
-        return []
+    def owners(self, stack_ids: Sequence[int], limit: int) -> Iterator[Owners]:
+        return iter(())
 
     def stats(self) -> dict[str, int | float]:
         return dict(self.statistics)

@@ -88,7 +88,7 @@ def test_the_agents_own_work_is_no_row_but_a_figure() -> None:
 def test_the_stand_in_is_empty_and_says_why() -> None:
     sampler = NullSampler("no compiler")
     assert sampler.reason == "no compiler"
-    assert (sampler.export(), sampler.objects(1, 1), sampler.live_samples(1, 1)) == ([], [], [])
+    assert (sampler.export(), list(sampler.owners([1], 1)), sampler.live_samples(1, 1)) == ([], [], [])
     assert (sampler.stats(), sampler.set_label(5)) == ({}, NO_LABEL)
 
 

@@ -25,18 +25,26 @@ static inline bool gil_is_tracked(PyObject *object)
     return PyObject_IS_GC(object) && _PyObject_GC_IS_TRACKED(object);
 }
 
-/* The frozen object behind `object`, or the first one if that is NULL; NULL behind the last. An object that was
- * unfrozen meanwhile leads through one of the generations, which ends as well. */
-static inline PyObject *gil_next_frozen(PyObject *object)
+#define HEAP_LISTS 4
+
+/* Heads of the collector's lists: what is frozen, then the generations, the oldest first. */
+static inline PyGC_Head *gil_heap_list(struct _gc_runtime_state *gc, int list)
 {
-    struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
-    PyGC_Head *next = _PyGCHead_NEXT(object ? _Py_AS_GC(object) : &gc->permanent_generation.head);
-    if (next == &gc->permanent_generation.head)
-        return NULL;
-    for (int generation = 0; generation < NUM_GENERATIONS; generation++)
-        if (next == &gc->generations[generation].head)
-            return NULL;
-    return (PyObject *)(next + 1);
+    return list ? &gc->generations[NUM_GENERATIONS - list].head : &gc->permanent_generation.head;
+}
+
+static inline void gil_move_behind(PyGC_Head *moved, PyGC_Head *place)
+{
+    PyGC_Head *before = _PyGCHead_PREV(moved), *after = _PyGCHead_NEXT(moved);
+    if (place == moved || place == before)
+        return;
+    _PyGCHead_SET_NEXT(before, after);
+    _PyGCHead_SET_PREV(after, before);
+    after = _PyGCHead_NEXT(place);
+    _PyGCHead_SET_NEXT(place, moved);
+    _PyGCHead_SET_PREV(moved, place);
+    _PyGCHead_SET_NEXT(moved, after);
+    _PyGCHead_SET_PREV(after, moved);
 }
 
 /* 3.11 and 3.12 keep an instance's attribute values in a block of their own, with a prefix whose last byte is

@@ -199,6 +199,14 @@ bool hook_live_end(void *address, struct sample *ended)
     return true;
 }
 
+bool hook_live_find(uintptr_t address, struct sample *found)
+{
+    uint32_t *link = find_link(head_of(address), address);
+    if (*link)
+        *found = *sample_at(*link);
+    return *link != 0;
+}
+
 void hook_live_restore(const struct sample *ended)
 {
     count_end(ended, -1);

@@ -68,6 +68,7 @@ static inline bool hook_live_maybe(void *address)
 bool hook_live_open(void);
 void hook_live_insert(const struct sample *sample);               /* counts as allocated and live */
 bool hook_live_end(void *address, struct sample *ended);          /* false: not sampled */
+bool hook_live_find(uintptr_t address, struct sample *found);     /* false: not sampled */
 void hook_live_restore(const struct sample *ended);               /* undo an end: live, not allocated again */
 void hook_live_flush(void);                                       /* samples of Python's domains are lost, and counted so */
 void hook_live_forked(void);                                      /* in the child */

@@ -2,15 +2,15 @@
  *
  * Thread rule: gil_ functions need the GIL and never run inside a hook.
  */
-#include <Python.h>
+#include "walk.h" /* internal headers of Python want to be the first */
 
 #include "ages.h"
 #include "export.h"
 #include "hooks.h"
 #include "install.h"
+#include "kept.h"
 #include "live.h"
 #include "objects.h"
-#include "referrers.h"
 #include "stacks.h"
 #include "threads.h"
 
@@ -136,34 +136,9 @@ static PyObject *gil_objects_method(PyObject *module, PyObject *args, PyObject *
     return gil_objects(stack, limit, budget);
 }
 
-static PyObject *gil_containers_method(PyObject *module, PyObject *argument)
+static PyObject *gil_kept_method(PyObject *module, PyObject *unused)
 {
-    long generation = PyLong_AsLong(argument);
-    if (generation == -1 && PyErr_Occurred())
-        return NULL;
-    return gil_containers((int)generation);
-}
-
-static PyObject *gil_referrers_method(PyObject *module, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"heap", "begin", "end", "targets", NULL};
-    PyObject *heap, *targets;
-    Py_ssize_t begin, end;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!nnO!:referrers", names, &PyList_Type, &heap, &begin, &end,
-                                     &PyList_Type, &targets))
-        return NULL;
-    return gil_referrers(heap, begin, end, targets);
-}
-
-static PyObject *gil_frozen_referrers_method(PyObject *module, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"after", "count", "targets", NULL};
-    PyObject *after, *targets;
-    Py_ssize_t count;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OnO!:frozen_referrers", names, &after, &count, &PyList_Type,
-                                     &targets))
-        return NULL;
-    return gil_frozen_referrers(after, count, targets);
+    return gil_kept();
 }
 
 static PyObject *gil_stats_method(PyObject *module, PyObject *unused)
@@ -181,14 +156,13 @@ static PyMethodDef methods[] = {
     {"live_samples", (PyCFunction)(void (*)(void))gil_live_samples_method, KEYWORDS, NULL},
     {"lifetimes", (PyCFunction)(void (*)(void))gil_lifetimes_method, KEYWORDS, NULL},
     {"objects", (PyCFunction)(void (*)(void))gil_objects_method, KEYWORDS, NULL},
-    {"containers", gil_containers_method, METH_O, NULL},
-    {"referrers", (PyCFunction)(void (*)(void))gil_referrers_method, KEYWORDS, NULL},
-    {"frozen_referrers", (PyCFunction)(void (*)(void))gil_frozen_referrers_method, KEYWORDS, NULL},
+    {"kept", gil_kept_method, METH_NOARGS, NULL},
     {"stats", gil_stats_method, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, gil_walk_open},
 #if PY_VERSION_HEX >= 0x030C0000
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
 #endif

@@ -5,9 +5,16 @@
 #ifndef HEAPWATCH_OBJECTS_H
 #define HEAPWATCH_OBJECTS_H
 
-#include <Python.h>
+#include "walk.h"
 
-/* `budget`: seconds after which the search returns what it has. */
+/* A search for at most `limit` objects of each stack in a list of ids; NULL with an exception set. */
+struct search *gil_search_open(PyObject *stacks, Py_ssize_t limit);
+void gil_search_close(struct search *search); /* NULL is none */
+
+/* New reference to [(number of the stack, object), ...] found in a step of the walk. */
+PyObject *gil_search_step(struct walk *walk, double seconds);
+
+/* New reference to a list of the objects of one stack, without a pause; `budget`: seconds. */
 PyObject *gil_objects(uint64_t stack_id, Py_ssize_t limit, double budget);
 
 #endif

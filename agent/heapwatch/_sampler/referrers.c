@@ -1,17 +1,12 @@
-/* Which of many objects refer to which of some others: one traversal of each, with a hash look-up per reference.
+/* Which of all objects refer to some others: one traversal of each, with a hash look-up per reference.
  *
  * `gc.get_referrers` compares each reference with each target, and `gc.get_referents` makes a list of them all; with
  * hundreds of targets in a heap of a hundred thousand objects this is faster than both by more than ten times.
  *
- * Objects are reached from `heap`, a list of objects that the garbage collector tracks, and through tuples, and
- * containers that it doesn't track (a dict of atoms), from each of them. Tuples are not in the list itself, for a
- * second reference fails whoever is still building one (gh-59313); one under construction is referred to by nothing
- * that is reached. From the first traversal until the last nothing is
- * allocated from Python, so no garbage collection or finalizer changes a container while it is traversed.
- *
- * Frozen objects (gc.freeze) are in no generation, so no list of them can be had; they are walked along the collector's
- * own links instead. That also takes no reference to any of them but those that are found: a heap is frozen so that
- * forked processes share its pages, and each reference taken would copy a page.
+ * Objects are reached by a walk (walk.c), and through tuples, and containers that the collector doesn't track (a dict
+ * of atoms), from each of them. From the first traversal of a step until the last nothing is allocated from Python, so
+ * no garbage collection or finalizer changes a container while it is traversed. References are taken to nothing but
+ * what is found.
  *
  * Thread rule: gil_ functions need the GIL and never run inside a hook.
  */
@@ -19,7 +14,6 @@
 
 #include "referrers.h"
 
-#include "asserts.h"
 #include "memory.h"
 
 #include <sys/mman.h>
@@ -131,27 +125,6 @@ static PyObject *gil_list_matches(const struct scan *scan)
     return list;
 }
 
-PyObject *gil_containers(int generation)
-{
-    ASSERT_GIL();
-    PyObject *gc = PyImport_ImportModule("gc");
-    PyObject *list = gc ? PyObject_CallMethod(gc, "get_objects", "i", generation) : NULL;
-    Py_XDECREF(gc);
-    if (!list)
-        return NULL;
-    /* From the call's return to here no other thread ran, and each of these references is one of several. */
-    Py_ssize_t kept = 0, size = PyList_GET_SIZE(list);
-    for (Py_ssize_t i = 0; i < size; i++) {
-        PyObject *object = PyList_GET_ITEM(list, i);
-        if (PyTuple_CheckExact(object))
-            Py_DECREF(object);
-        else
-            PyList_SET_ITEM(list, kept++, object);
-    }
-    Py_SET_SIZE(list, kept);
-    return list;
-}
-
 static bool gil_open(struct scan *scan)
 {
     scan->order = 6;
@@ -178,44 +151,18 @@ static void gil_close(struct scan *scan)
         munmap(scan->seen, sizeof(PyObject *) << SEEN_ORDER);
 }
 
-PyObject *gil_referrers(PyObject *heap, Py_ssize_t begin, Py_ssize_t end, PyObject *targets)
+PyObject *gil_referrers(struct walk *walk, PyObject *targets, double seconds)
 {
-    ASSERT_GIL();
     struct scan scan = {.targets = targets};
     PyObject *list = NULL;
     if (gil_open(&scan)) {
-        end = end < PyList_GET_SIZE(heap) ? end : PyList_GET_SIZE(heap);
-        for (begin = begin < 0 ? 0 : begin; begin < end && !gil_has_plenty(&scan); begin++)
-            if (PyList_GET_ITEM(heap, begin) != heap)
-                gil_look(&scan, PyList_GET_ITEM(heap, begin));
+        struct step step;
+        gil_step_begin(&step, walk, seconds);
+        for (PyObject *object; !gil_has_plenty(&scan) && (object = gil_step_next(&step));)
+            gil_look(&scan, object);
+        gil_step_end(&step);
         list = gil_list_matches(&scan);
     }
     gil_close(&scan);
-    return list ? Py_BuildValue("Nn", list, begin) : NULL;
-}
-
-PyObject *gil_frozen_referrers(PyObject *after, Py_ssize_t count, PyObject *targets)
-{
-    ASSERT_GIL();
-    if (after != Py_None && !gil_is_tracked(after)) {
-        PyErr_SetString(PyExc_ValueError, "after must be None or what an earlier call returned as the last one");
-        return NULL;
-    }
-    struct scan scan = {.targets = targets};
-    PyObject *list = NULL, *last = after == Py_None ? NULL : after;
-    if (gil_open(&scan)) {
-        for (bool more = true; count > 0 && more && !gil_has_plenty(&scan); count--) {
-            PyObject *object = gil_next_frozen(last);
-            more = object != NULL;
-            if (more && !PyTuple_CheckExact(object))
-                gil_look(&scan, object);
-            last = object;
-        }
-        Py_XINCREF(last); /* before anything is allocated: that may free it */
-        list = gil_list_matches(&scan);
-    }
-    gil_close(&scan);
-    if (!list)
-        return NULL;
-    return Py_BuildValue("NN", list, last ? last : Py_NewRef(Py_None));
+    return list;
 }

@@ -7,10 +7,13 @@ read through the descriptors that CPython itself made. So no `__eq__`, `__hash__
 
 from __future__ import annotations
 
+import contextvars
 import functools
+import gc
 import sys
 import threading
 import types
+import weakref
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -28,6 +31,18 @@ _FRAME_OF: dict[type, str] = {
 OPTIMIZED = 1
 """CO_OPTIMIZED: the code of a function, whose variables are not in a dict."""
 CONTAINERS = (dict, list, tuple, set, frozenset, deque)
+_OF_EXCEPTIONS = ("__traceback__", "__context__", "__cause__", "args")
+_INSIDES = {
+    "_contextvars.Context": "",
+    "hamt": "",
+    "hamt_bitmap_node": "",
+    "hamt_array_node": "",
+    "hamt_collision_node": "",
+    "mappingproxy": "",
+    "_queue.SimpleQueue": "",
+    "tuple_iterator": "",
+    "_asyncio.Task": ".get_coro()",
+}
 _CONTAINERS_SHOWN = 8
 _ITEMS_SHOWN = 20
 
@@ -104,6 +119,8 @@ def step(holder: object, held: object) -> Step:
         return _in_function(holder, held)
     if type(holder) is types.CellType:
         return _same("")
+    if type(holder) is types.BuiltinFunctionType:
+        return _same(".__self__")
     if type(holder) is functools._lru_cache_wrapper:
         return _same(" (lru_cache)" if type(held) is dict else " (lru_cache)[*]")
     if is_a(holder, threading.local):
@@ -112,8 +129,17 @@ def step(holder: object, held: object) -> Step:
     frame = holder if type(holder) is types.FrameType else suspended_frame(holder)
     if frame is not None:
         name = next((n for n, value in local_variables(frame) if value is held), None)
-        return _same(f", local {name}" if name else ", a value in use")
+        local = f", local {name}" if name else ", a value in use"
+        return _same(local if frame is holder else f": {code_name(frame)}{local}")
+    if type_name(type(holder)) in _INSIDES:
+        return _inside(holder, held)
     return _in_instance(holder, held)
+
+
+def code_name(frame: types.FrameType) -> str:
+    """ "function (file:line)" of a frame."""
+    code = frame.f_code
+    return f"{code.co_qualname} ({code.co_filename}:{frame.f_lineno or code.co_firstlineno})"
 
 
 def suspended_frame(holder: object) -> types.FrameType | None:
@@ -177,15 +203,40 @@ def _in_function(holder: types.FunctionType, held: object) -> Step:
     return TO_ATTRIBUTES if held is holder.__dict__ else _same(" (defaults)")
 
 
+def _inside(holder: object, held: object) -> Step:
+    """References of C types whose make is no concern of the reader."""
+    if type(holder) is contextvars.Context or type(held).__name__.startswith("hamt"):
+        return TO_ATTRIBUTES
+    if type(holder).__name__.startswith("hamt"):
+        around = gc.get_referents(holder)  # A variable, its value, the next variable, ..., or the other way.
+        at = next((i for i, value in enumerate(around) if value is held), 0)
+        beside = [
+            v for v in (*around[at + 1 : at + 2], *around[at - 1 : at]) if type(v) is contextvars.ContextVar
+        ]
+        return _same(f"[ContextVar {beside[0].name!r}]" if beside else _MANY)
+    return _same(_INSIDES[type_name(type(holder))] if type(held) is not tuple else "")
+
+
 def _in_instance(holder: object, held: object) -> Step:
     attributes = dict_of(holder)
     if attributes is not None and attributes is held:
         return TO_ATTRIBUTES
+    if held is type(holder):
+        return _same(".__class__")
     # Values kept inline by the instance count as its own references.
     for name, value in [*_entries(attributes or {}), *_members(holder)]:
         if value is held:
             return _same(f".{name}")
+    for name, value in _of_exception(holder):
+        if value is held:
+            return _same(f".{name}")
     return _same(f" ({type_name(type(holder)).rpartition('.')[2]})")
+
+
+def _of_exception(holder: object) -> Iterator[tuple[str, object]]:
+    if is_a(holder, BaseException):
+        for name in _OF_EXCEPTIONS:
+            yield name, BaseException.__dict__[name].__get__(holder)
 
 
 def dict_of(holder: object) -> dict[str, Any] | None:
@@ -218,4 +269,9 @@ def _key(key: object) -> str:
         return text if len(text) <= _KEY_SHOWN else text[: _KEY_SHOWN - 2] + "…" + text[-1]
     if type(key) is tuple and len(key) <= 4:
         return f"({', '.join(_key(k) for k in key)}{',' if len(key) == 1 else ''})"
+    if is_a(key, type):
+        return f"<class {type_name(cast(type, key))}>"
+    if is_a(key, weakref.ref):
+        target = weakref.ref.__call__(cast("weakref.ref[Any]", key))
+        return "<dead weakref>" if target is None else f"<weakref to {type_name(type(target))}>"
     return f"<{type_name(type(key))}>"

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
+import signal
 import sys
 import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
-from heapwatch.leaks.references import OPTIMIZED, Step, is_a, local_variables, suspended_frame, type_name
+from heapwatch.leaks.references import (
+    OPTIMIZED,
+    Step,
+    code_name,
+    is_a,
+    local_variables,
+    suspended_frame,
+    type_name,
+)
+from heapwatch.sampler import kept
 
 RootKind = Literal["module", "class", "thread", "frame", "generator", "C", "unknown"]
+HEAP_TYPE = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE: a class made by a class statement or by a call."""
 OWN_CODE = str(Path(__file__).resolve().parent.parent) + os.sep
 
 
 class Root(NamedTuple):
-    """An end of a chain: its kind, its name, such as ("module", "app.cache"), and how the next reference
-    reads (see `Step.below`)."""
+    """Where a chain ends: its kind, its name, such as ("module", "app.cache"), and how the next reference
+    reads (see `Step.below`).
+
+    `end` says that nothing needs to hold it. What was made at run time (a class in a function, a suspended
+    generator, a thread that has ended) is kept by something, which tells more; it is where the chain ends
+    only when C code alone keeps it.
+    """
 
     kind: RootKind
     name: str
     below: tuple[str, ...] | None = None
+    end: bool = True
 
 
 class Roots:
@@ -33,18 +52,65 @@ class Roots:
         # A module's own name comes last and so wins over other names it is known by.
         modules.sort(key=lambda item: item[0] == vars(item[1]).get("__name__"))
         self._modules = {id(vars(module)): name for name, module in modules}
+        self._threads = set(map(id, dict.values(threading._active)))  # type: ignore[attr-defined]
 
     def classify(self, holder: object) -> Root | None:
         """The root that `holder` is, None when something else must hold it."""
         if type(holder) is dict and id(holder) in self._modules:
             return Root("module", self._modules[id(holder)], below=())
         if is_a(holder, types.ModuleType):
-            return Root("module", str(vars(cast(types.ModuleType, holder)).get("__name__", "?")))
+            attributes = vars(cast(types.ModuleType, holder))
+            return Root("module", str(attributes.get("__name__", "?")), end=id(attributes) in self._modules)
         if is_a(holder, type):
-            return Root("class", type_name(cast(type, holder)))
+            kind = cast(type, holder)
+            return Root("class", type_name(kind), end=is_static(kind) or _has_its_name(kind))
         if is_a(holder, threading.Thread):
-            return Root("thread", f"thread {cast(threading.Thread, holder)._name!r}")  # type: ignore[attr-defined]
-        return _suspended(holder)
+            name = cast(threading.Thread, holder)._name  # type: ignore[attr-defined]
+            return Root("thread", f"thread {name!r}", end=id(holder) in self._threads)
+        frame = suspended_frame(holder)
+        return None if frame is None else Root("generator", "", end=False)
+
+
+def is_static(kind: type) -> bool:
+    """Whether `kind` is part of the interpreter or of an extension module, not made at run time."""
+    return not type.__dict__["__flags__"].__get__(kind) & HEAP_TYPE
+
+
+def _has_its_name(kind: type) -> bool:
+    """Whether `kind` is found where its module and qualified name say."""
+    module = type.__dict__["__module__"].__get__(kind)
+    found = sys.modules.get(module) if type(module) is str else None
+    if found is None or not is_a(found, types.ModuleType):
+        return False
+    inside: Any = vars(found)
+    value: object = None
+    for name in type.__dict__["__qualname__"].__get__(kind).split("."):
+        value = inside.get(name)
+        inside = type.__dict__["__dict__"].__get__(value) if is_a(value, type) else {}
+    return value is kind
+
+
+def from_c(held: object) -> Root:
+    """What is known of an object that C code holds."""
+    handler = next((n for n in signal.Signals if _handles(held, n)), None)
+    if handler is not None:
+        return Root("module", f"signal.getsignal({handler.name})")
+    given = next((name for name, obj in kept() if obj is held), "")
+    if given:
+        return Root("module", f"{given}(…)")
+    if type(held) is contextvars.Context:
+        return Root("thread", "the current context of a thread")
+    return Root("C", f"C code: {type_name(type(held))}{_name_of_code(held)}")
+
+
+def _handles(held: object, number: signal.Signals) -> bool:
+    return signal.getsignal(number) is held
+
+
+def _name_of_code(held: object) -> str:
+    """The name of a callback: C code that takes one seldom says where."""
+    inner = held.__func__ if type(held) is types.MethodType else held
+    return f" {inner.__qualname__}" if type(inner) is types.FunctionType else ""
 
 
 def in_running_frame(held: object) -> tuple[Root, Step] | None:
@@ -58,7 +124,7 @@ def in_running_frame(held: object) -> tuple[Root, Step] | None:
         name = next((n for n, value in local_variables(frame) if value is held), None)
         if name is not None:
             text = f", local {name}"
-            return Root("frame", _code_name(frame.f_code, frame.f_lineno)), Step(text, text)
+            return Root("frame", code_name(frame)), Step(text, text)
     return None
 
 
@@ -70,15 +136,6 @@ def is_own_file(file: str) -> bool:
 def is_own(holder: object) -> bool:
     """Whether `holder` is a frame of the agent's code."""
     return type(holder) is types.FrameType and is_own_file(holder.f_code.co_filename)
-
-
-def _suspended(holder: object) -> Root | None:
-    frame = suspended_frame(holder)
-    return None if frame is None else Root("generator", _code_name(frame.f_code, frame.f_lineno))
-
-
-def _code_name(code: types.CodeType, line: int | None) -> str:
-    return f"{code.co_qualname} ({code.co_filename}:{line or code.co_firstlineno})"
 
 
 def _running_frames() -> Iterator[types.FrameType]:

@@ -18,7 +18,7 @@ from typing import Any, cast
 from heapwatch_wire.sites import is_native
 
 from heapwatch.leaktest.measure import Track
-from heapwatch.sampler import Sampler, objects_within
+from heapwatch.sampler import Owners, Sampler, objects_within
 
 _WORD = ctypes.sizeof(ctypes.c_void_p)
 _GC_HEAD = 2 * _WORD
@@ -40,6 +40,10 @@ class Survivors:
         self._native = {t.stack_id for t in tracks if any(map(is_native, t.frames[:1]))}
         self._before = before
         self._types = {id(kind): kind for kind in _all_types()}
+
+    def owners(self, stack_ids: Sequence[int], limit: int) -> Iterator[Owners]:
+        """As `Sampler.owners`, all that there are at once."""
+        yield [(stack, obj) for stack in stack_ids for obj in self.objects(stack, limit)]
 
     def objects(self, stack_id: int, limit: int) -> list[object]:
         """At most `limit` objects that are surviving blocks of the stack, or own one as storage."""

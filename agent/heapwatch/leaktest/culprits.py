@@ -9,7 +9,7 @@ them, the fastest growth comes first.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from heapwatch_wire.evidence import Call, Holder
@@ -22,6 +22,7 @@ from heapwatch.leaktest.extensions import called_at, module_of_library, module_o
 from heapwatch.leaktest.keepers import keeper
 from heapwatch.leaktest.report import LeakSite
 from heapwatch.leaktest.sites import Site
+from heapwatch.sampler import Owners
 
 MAX_SITES = 12
 MAX_STACKS = 4
@@ -99,8 +100,8 @@ class _Kept:
     def __init__(self, container: object) -> None:
         self._containers = [container]
 
-    def objects(self, stack_id: int, limit: int) -> list[object]:
-        return [self._containers.pop()] if self._containers else []
+    def owners(self, stack_ids: Sequence[int], limit: int) -> Iterator[Owners]:
+        yield [(stack_ids[0], self._containers.pop())]
 
 
 def _rank(finding: Finding) -> tuple[bool, bool, bool, float]:

@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from heapwatch.leaks.holders import HolderSearch, Outcome, Wanted
-from heapwatch.sampler import frozen_referrers
+from heapwatch.sampler import Owners
 
 SHOP = """
 import functools, threading, collections
@@ -86,9 +86,9 @@ class Samples:
     def __init__(self, objects: list[Any]) -> None:
         self._objects = objects
 
-    def objects(self, stack_id: int, limit: int) -> list[object]:
+    def owners(self, stack_ids: Sequence[int], limit: int) -> Iterator[Owners]:
         given, self._objects = self._objects[:limit], []
-        return given
+        yield [(stack_ids[0], obj) for obj in given]
 
 
 def search(samples: Samples, thread: str = "") -> Outcome:
@@ -174,10 +174,17 @@ def test_values_of_a_thread_local_belong_to_the_thread(shop: types.ModuleType) -
 
 
 def test_an_attribute_of_a_thread_is_found(shop: types.ModuleType) -> None:
+    done = threading.Event()
+    shop.Worker.run = lambda self: done.wait(30)
     worker = shop.Worker(name="importer")
     worker.pages = [shop.Page(1)]
-    holder = search(all_of(shop.Page)).holders[0]
-    assert (holder.root, holder.path) == ("thread", "thread 'importer'.pages[0]")
+    worker.start()
+    try:
+        holder = search(all_of(shop.Page)).holders[0]
+        assert (holder.root, holder.path) == ("thread", "thread 'importer'.pages[0]")
+    finally:
+        done.set()
+        worker.join()
 
 
 def test_a_local_variable_of_a_running_function_is_found(shop: types.ModuleType) -> None:
@@ -233,6 +240,19 @@ def test_a_suspended_generator_is_found(shop: types.ModuleType) -> None:
     generator = shop.suspended()
     next(generator)
     holder = search(all_of(shop.Page)).holders[0]
+    assert holder.root == "frame"
+    assert ", local generator: suspended (" in holder.path
+    assert holder.path.endswith("local page")
+
+
+def test_a_generator_that_only_c_code_holds_is_where_the_chain_ends(shop: types.ModuleType) -> None:
+    generator = shop.suspended()
+    next(generator)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(generator))
+    address = id(generator)
+    del generator
+    holder = search(all_of(shop.Page)).holders[0]
+    ctypes.pythonapi.Py_DecRef(ctypes.cast(address, ctypes.py_object))
     assert holder.root == "generator"
     assert holder.path.startswith("suspended (")
     assert holder.path.endswith("local page")
@@ -243,7 +263,7 @@ def test_what_only_c_code_holds_is_said_so(shop: types.ModuleType) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(page))
     del page
     holder = search(all_of(shop.Page)).holders[0]
-    ctypes.pythonapi.Py_DecRef(ctypes.py_object(all_of(shop.Page).objects(1, 1)[0]))
+    ctypes.pythonapi.Py_DecRef(ctypes.py_object(next(o for o in gc.get_objects() if type(o) is shop.Page)))
     assert holder.root == "C"
 
 
@@ -276,7 +296,7 @@ def test_frozen_objects_are_searched_too(shop: types.ModuleType) -> None:
 
 WALK = """
 import gc, os
-from heapwatch.sampler import frozen_referrers
+from heapwatch.sampler import Owners, walk
 
 def private():
     with open("/proc/self/smaps_rollup") as file:
@@ -288,10 +308,10 @@ holder = [held]
 gc.freeze()
 if os.fork() == 0:
     before = private()
-    last, found = None, False
-    while not found or last is not None:
-        matches, last = frozen_referrers(last, 100_000, [held])
-        found = found or any(match[0] is holder for match in matches)
+    heap, found = walk(), False
+    while not heap.done:
+        found = any(match[0] is holder for match in heap.referrers([held], 0.001)) or found
+    assert found
     print(private() - before, flush=True)
     os._exit(0)
 os.wait()
@@ -302,16 +322,6 @@ def test_frozen_pages_that_processes_share_are_not_copied() -> None:
     """The catalogue takes some 40 MB; taking a reference to each list of it would copy all of that."""
     ran = subprocess.run([sys.executable, "-c", WALK], capture_output=True, text=True, check=True, timeout=60)
     assert int(ran.stdout) < 4_000
-
-
-def test_a_walk_over_what_was_frozen_ends_when_it_is_unfrozen(shop: types.ModuleType) -> None:
-    gc.freeze()
-    _, last = frozen_referrers(None, 10, [shop])
-    gc.unfreeze()
-    while last is not None:
-        _, last = frozen_referrers(last, 100_000, [shop])
-    with pytest.raises(ValueError, match="after"):
-        frozen_referrers(1, 10, [shop])
 
 
 def test_the_services_own_class_is_preferred_to_built_in_types(shop: types.ModuleType) -> None:
@@ -359,9 +369,9 @@ def test_several_sites_are_searched_at_once(shop: types.ModuleType) -> None:
     shop.LISTENERS.append(shop.Node())
 
     class TwoSites:
-        def objects(self, stack_id: int, limit: int) -> list[object]:
-            kinds = {1: shop.Page, 2: shop.Node}
-            return [o for o in gc.get_objects() if type(o) is kinds.get(stack_id)]
+        def owners(self, stack_ids: Sequence[int], limit: int) -> Iterator[Owners]:
+            kinds = {shop.Page: 1, shop.Node: 2}
+            yield [(kinds[type(o)], o) for o in gc.get_objects() if type(o) in kinds]
 
     found = HolderSearch(TwoSites(), [Wanted([1]), Wanted([3]), Wanted([2])], budget=0.05)
     while not found.advance():
@@ -415,7 +425,11 @@ def test_the_search_lets_go_of_everything_when_it_is_done(shop: types.ModuleType
 
 def test_a_search_cut_short_blames_nobody(shop: types.ModuleType) -> None:
     shop.dictionary(1)
-    found = HolderSearch(all_of(shop.Page), [Wanted([1])], budget=0.05)
+    found = HolderSearch(all_of(shop.Page), [Wanted([1])], budget=0.0)
+    assert found.outcomes()[0].holders == ()
+    assert any("ended early" in reason for reason in found.outcomes()[0].reasons)
+    while not found.outcomes()[0].holders:
+        found.advance()
     assert [h.root for h in found.outcomes()[0].holders] == ["unknown"]
     assert any("ended early" in reason for reason in found.outcomes()[0].reasons)
 

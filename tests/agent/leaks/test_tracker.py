@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from heapwatch.identity import Identity
 from heapwatch.leaks.pace import Pace
 from heapwatch.leaks.tracker import LeakTracker
-from heapwatch.sampler import Row
+from heapwatch.sampler import Owners, Row
 from heapwatch_wire.evidence import Evidence, from_json, to_json
 from heapwatch_wire.settings import AgentSettings
 from heapwatch_wire.sites import Frame, site_id
@@ -35,6 +35,15 @@ def registry() -> Iterator[dict[str, Page]]:
     sys.modules[module.__name__] = module
     yield module.PAGES  # type: ignore[attr-defined]
     del sys.modules[module.__name__]
+
+
+def owners(stack: int, registry: dict[str, Page]) -> Callable[[Sequence[int], int], Iterator[Owners]]:
+    """A sampler's `owners` for which all that is registered was allocated by `stack`."""
+
+    def found(stack_ids: Sequence[int], limit: int) -> Iterator[Owners]:
+        yield [(stack, page) for page in list(registry.values())[:limit] if stack in stack_ids]
+
+    return found
 
 
 @pytest.fixture
@@ -81,7 +90,7 @@ def world(sampler: Any, identity: Identity) -> Callable[..., World]:
 
 def test_a_leak_is_found_with_its_holder(world: Callable[..., World], registry: dict[str, Page]) -> None:
     leaking = world()
-    leaking.sampler.objects = lambda stack, limit: list(registry.values())[:limit] if stack == 1 else []
+    leaking.sampler.owners = owners(1, registry)
     leaking.run(150)
     (document,) = leaking.tracker.documents()
     assert document.verdict == "leak"
@@ -101,7 +110,7 @@ def test_holders_are_known_before_the_leak_is_proved(
 ) -> None:
     """Processes that prove a leak only together send their holders all the same."""
     leaking = world(rate=1.0)
-    leaking.sampler.objects = lambda stack, limit: list(registry.values())[:limit] if stack == 1 else []
+    leaking.sampler.owners = owners(1, registry)
     leaking.run(75)
     assert leaking.tracker.suspicions() == []
     (document,) = leaking.tracker.documents()
@@ -136,17 +145,17 @@ def test_a_site_that_stops_growing_is_dropped(world: Callable[..., World]) -> No
 def test_holders_are_not_searched_when_that_is_off(world: Callable[..., World]) -> None:
     leaking = world(holders=False)
 
-    def never(stack: int, limit: int) -> list[object]:
+    def never(stack_ids: Sequence[int], limit: int) -> Iterator[Owners]:
         raise AssertionError("searched")
 
-    leaking.sampler.objects = never
+    leaking.sampler.owners = never
     leaking.run(150)
     assert leaking.tracker.documents()[0].holders == ()
 
 
 def test_holders_can_be_asked_for_by_site(world: Callable[..., World], registry: dict[str, Page]) -> None:
     quiet = world(rate=0.0)
-    quiet.sampler.objects = lambda stack, limit: list(registry.values())[:limit]
+    quiet.sampler.owners = owners(2, registry)
     quiet.run(5)
     found = quiet.tracker.hold(site_id(CACHE), limit=20)
     assert found is not None
