@@ -76,8 +76,7 @@ static bool gil_add_stack(struct search *search, uint32_t number, uint64_t stack
     search->open[number] = limit;
     search->wanted += copies.count ? limit : 0;
     for (uint32_t i = 0; i < copies.count; i++)
-        if (copies.samples[i].domain != DOMAIN_MALLOC) /* may be freed without the GIL */
-            gil_add_candidate(search, &copies.samples[i], number);
+        gil_add_candidate(search, &copies.samples[i], number);
     gil_free_copies(&copies);
     return true;
 }
