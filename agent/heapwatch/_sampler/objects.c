@@ -9,7 +9,8 @@
  * blocked read is filling must not get a second reference, for its resizing would fail.
  *
  * An object that merely points to another must not pass as the owner of storage. So the first round takes as storage
- * what no object can lie in (the MEM domain), and only a second one what no object was found in.
+ * what is surely owned (a list's items) and what no object can lie in (the MEM domain), and only a second one what no
+ * object was found in.
  *
  * No memory is read because our table says it is alive; only reached objects are read, and they are alive. Between
  * two steps blocks are freed and their addresses used again, so a step looks only for samples that live when it begins.
@@ -134,11 +135,14 @@ static struct candidate *gil_candidate_at(struct search *search, uintptr_t addre
     return NULL;
 }
 
+/* As what an address is known: of the object itself or what it surely owns, or of what it merely points to. */
+enum claim { OWN, POINTED_TO };
+
 /* Whether the block at the address is one that is looked for. */
-static bool gil_match_address(struct search *search, uintptr_t address, PyObject *object, bool as_storage)
+static bool gil_match_address(struct search *search, uintptr_t address, PyObject *object, enum claim claim)
 {
     struct candidate *candidate = gil_candidate_at(search, address);
-    if (likely(!candidate) || candidate->over || (as_storage && !candidate->storage && !search->second))
+    if (likely(!candidate) || candidate->over || (claim == POINTED_TO && !candidate->storage && !search->second))
         return false;
     candidate->over = true;
     if (search->open[candidate->stack]) {
@@ -158,15 +162,25 @@ static bool gil_match_storage(struct search *search, PyObject *object)
     const uintptr_t *words = (const uintptr_t *)object;
     size_t count = (size_t)Py_TYPE(object)->tp_basicsize / sizeof *words;
     for (size_t word = sizeof(PyObject) / sizeof *words; word < count; word++)
-        if (gil_match_address(search, words[word], object, true))
+        if (gil_match_address(search, words[word], object, POINTED_TO))
             return true;
     uintptr_t values = gil_block_of_values(object);
-    return values && gil_match_address(search, values, object, true);
+    return values && gil_match_address(search, values, object, OWN);
+}
+
+/* The fields of built-in types that surely own what they point to. */
+static bool gil_match_items(struct search *search, PyObject *object)
+{
+    if (PyList_Check(object))
+        return gil_match_address(search, (uintptr_t)((PyListObject *)object)->ob_item, object, OWN);
+    if (PyDict_Check(object))
+        return gil_match_address(search, (uintptr_t)((PyDictObject *)object)->ma_keys, object, OWN);
+    return PyAnySet_Check(object) && gil_match_address(search, (uintptr_t)((PySetObject *)object)->table, object, OWN);
 }
 
 static void gil_match(struct search *search, PyObject *object)
 {
-    if (!gil_match_address(search, gil_block_of_object(object), object, false))
+    if (!gil_match_address(search, gil_block_of_object(object), object, OWN) && !gil_match_items(search, object))
         gil_match_storage(search, object);
 }
 
