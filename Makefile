@@ -9,7 +9,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install page demo test test-versions lint types contracts docs docs-check wheel bench bench-sampler clean
+.PHONY: help install page demo test test-versions lint types contracts docs docs-check wheel bench bench-sampler stress clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ docs: $(READY) ## write the generated pages of docs/
 
 docs-check: $(DEV) ## fail when a generated page or a link in the docs is stale
 	$(BIN)/python docs/generate.py --check
+
+stress: $(DEV) ## stress the sampler on builds with checks and sanitizers; ARGS="--minutes 5"
+	$(BIN)/python -m tests.safety.stress $(ARGS)
 
 wheel: $(DEV) page ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .

@@ -20,7 +20,8 @@ static __thread uint32_t own_label __attribute__((tls_model("initial-exec")));
 
 static void hook_thread_ended(void *number)
 {
-    atomic_store_explicit(&threads.all[(uintptr_t)number].ended, true, memory_order_relaxed);
+    /* Release: the number may go to another thread as soon as this is seen. */
+    atomic_store_explicit(&threads.all[(uintptr_t)number].ended, true, memory_order_release);
     own_number = THREAD_OTHER; /* for memory that later destructors ask for */
 }
 

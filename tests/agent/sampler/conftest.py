@@ -1,4 +1,9 @@
-"""Each test runs the sampler in a process of its own, beside a module that allocates on command."""
+"""Each test runs the sampler in a process of its own, beside a module that allocates on command.
+
+Environment, for tests/safety/stress.py: HEAPWATCH_TEST_SAMPLER names another build of the sampler,
+HEAPWATCH_TEST_FLAGS are the compiler's for the one with small tables, HEAPWATCH_TEST_RUNNER is a command that
+children run under (valgrind, env), HEAPWATCH_TEST_TIMEOUT how many seconds they have.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,8 @@ import pytest
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[2] / "agent" / "heapwatch" / "_sampler"
 SMALL_TABLES = ("-DLIVE_LIMIT=4096", "-DSTACK_LIMIT=64", "-DROW_LIMIT=128", "-DLIFETIME_LIMIT=32")
+RUNNER = shlex.split(os.environ.get("HEAPWATCH_TEST_RUNNER", ""))
+TIMEOUT = float(os.environ.get("HEAPWATCH_TEST_TIMEOUT", "120"))
 
 PRELUDE = """
 import gc, importlib.util, json, os, sys, threading, time
@@ -97,8 +104,9 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_sampler(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sampler with tables so small that a test can fill them."""
+    flags = [*SMALL_TABLES, *shlex.split(os.environ.get("HEAPWATCH_TEST_FLAGS", ""))]
     return compile_extension(
-        sorted(SOURCES.glob("*.c")), tmp_path_factory.mktemp("small") / "_sampler.so", SMALL_TABLES
+        sorted(SOURCES.glob("*.c")), tmp_path_factory.mktemp("small") / "_sampler.so", flags
     )
 
 
@@ -116,12 +124,12 @@ def sampled(native: Path, request: pytest.FixtureRequest) -> Sampled:
         program = PRELUDE.format(native=str(native), sampler=str(path)) + textwrap.dedent(code)
         program += f"\nprint(); print(json.dumps(result), flush=True)\n{ending}"
         done = subprocess.run(
-            [sys.executable, "-X", "faulthandler", *options, "-c", program],
+            [*RUNNER, sys.executable, "-X", "faulthandler", *options, "-c", program],
             check=False,
             env={**os.environ, **(env or {})},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=TIMEOUT,
         )
         assert done.returncode == 0, f"the child ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout.splitlines()[-1])
@@ -130,7 +138,7 @@ def sampled(native: Path, request: pytest.FixtureRequest) -> Sampled:
 
 
 def sampler_path() -> Path:
-    """The sampler under test: the installed one, or another build named by HEAPWATCH_TEST_SAMPLER."""
+    """The sampler under test."""
     named = os.environ.get("HEAPWATCH_TEST_SAMPLER")
     if named:
         return Path(named)

@@ -1,0 +1,73 @@
+"""Sums up what the runs of a suite found: passes/NAME.json, and which differences nobody has explained."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.safety.runs import BARE, WHOLE, Records, Suite, judge
+
+
+def explanations(folder: Path, suite: str) -> dict[str, str]:
+    """Why a test of the suite may do otherwise, by its name, from differences.toml."""
+    known: dict[str, dict[str, str]] = tomllib.loads((folder / "differences.toml").read_text())
+    family = suite.partition("-")[0]
+    return {**known.get(family, {}), **known.get(suite, {})}
+
+
+def explain(lost: Sequence[str], explained: Mapping[str, str]) -> dict[str, str | None]:
+    """Why each test was lost, None where nobody knows. A module that fails by its tests needs none."""
+    tests = [test for test in lost if test != WHOLE] or [WHOLE]
+    return {test: explained.get(test) for test in tests}
+
+
+def summarize(suite: Suite, setting: str, records: Records, folder: Path) -> int:
+    """Writes the summary of all recorded parts; 1 when a difference has no explanation, else 0."""
+    explained = explanations(folder, suite.name)
+    groups: dict[str, dict[str, object]] = {"passes": {}, "fails without us": {}, "differs": {}, "flaky": {}}
+    unexplained = []
+    for part in sorted({outcome.part for outcome in records.outcomes if outcome.setting == setting}):
+        bare, ours = records.of(part, BARE), records.of(part, setting)
+        verdict = judge([*bare, *ours], setting)
+        if verdict.kind in ("same", "flaky"):
+            groups["passes"][part] = sum(result == "passed" for result in ours[-1].tests.values())
+        else:
+            groups["differs"][part] = reasons = explain(verdict.lost, explained)
+            unexplained += [f"{part}: {test}" for test, why in reasons.items() if why is None]
+        if verdict.kind == "flaky":
+            groups["flaky"][part] = list(verdict.lost)
+        if bare[0].status not in ("passed", "skipped"):
+            failed = sorted(name for name, result in bare[0].tests.items() if result == "failed")
+            groups["fails without us"][part] = failed or bare[0].status
+    _write(suite, setting, records, groups, folder / "passes" / f"{suite.name}-{setting}.json")
+    counts = ", ".join(f"{len(parts)} {name}" for name, parts in groups.items())
+    print(f"{suite.name} at {setting} bytes: {counts}")
+    for test in unexplained:
+        print(f"not explained: {test}")
+    return 1 if unexplained else 0
+
+
+def _write(
+    suite: Suite, setting: str, records: Records, groups: dict[str, dict[str, object]], path: Path
+) -> None:
+    ours = [outcome for outcome in records.outcomes if outcome.setting == setting]
+    version = subprocess.run(
+        [suite.python, "-c", "import platform; print(platform.python_version())"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    heading = {
+        "suite": suite.name,
+        "python": version,
+        "interval": int(setting),
+        "tests passed": sum(count for count in groups["passes"].values() if isinstance(count, int)),
+        "samples": sum(outcome.sampler.get("samples", 0) for outcome in ours),
+        "seconds without us": round(sum(o.seconds for o in records.outcomes if o.setting == BARE)),
+        "seconds with us": round(sum(outcome.seconds for outcome in ours)),
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({**heading, **groups}, indent=1, ensure_ascii=False) + "\n")
