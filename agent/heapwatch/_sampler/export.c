@@ -1,8 +1,6 @@
-/* Turns the tables into Python objects, and tidies them at the same safe point.
+/* Turns the tables into Python objects.
  *
- * Numbers are copied first, under the table lock and without a call; Python objects are made from the copy.
- * Making objects allocates, so it may sample, collect garbage and switch threads: the tables may gain entries
- * meanwhile, but none is taken away before the last export that is under way ends.
+ * Rows come from a snapshot, and objects are made of it in slices; see snapshot.c and slice.c.
  *
  * Thread rule: gil_ functions need the GIL and never run inside a hook.
  */
@@ -15,55 +13,30 @@
 #include "lifetimes.h"
 #include "live.h"
 #include "lock.h"
-#include "native.h"
+#include "slice.h"
+#include "snapshot.h"
 #include "stack_text.h"
 #include "stacks.h"
 #include "thread_names.h"
 #include "threads.h"
 
-#include <string.h>
-
-static unsigned exports_under_way;
-
-struct snapshot {
-    struct row *rows; /* own mapping */
-    size_t bytes;
-    uint32_t count;
-    uint64_t clock;
-};
-
-static bool gil_take_snapshot(struct snapshot *snapshot, uint64_t since)
-{
-    snapshot->bytes = sizeof(struct row) * rows.pool.used;
-    snapshot->rows = hook_map(snapshot->bytes);
-    if (!snapshot->rows) {
-        PyErr_NoMemory();
-        return false;
-    }
-    uint32_t used = rows.pool.used;
-    bool taken = hook_lock();
-    snapshot->count = 0;
-    snapshot->clock = rows.clock;
-    for (uint32_t i = 1; i < used; i++) {
-        const struct row *row = hook_row_at(i);
-        if (!row->stack || row->changed <= since)
-            continue;
-        snapshot->rows[snapshot->count] = *row;
-        hook_row_since_fork(&snapshot->rows[snapshot->count++]);
-    }
-    hook_unlock(taken);
-    return true;
-}
+/* --- rows --------------------------------------------------------------------------------------------------- */
 
 uint64_t gil_stack_id(uint32_t stack, uint32_t caller)
 {
     return (uint64_t)caller << CALLER_SHIFT | hook_stack_id(stack);
 }
 
+/* The stack of a name, and its caller; 0: it is gone. */
+static uint32_t gil_stack_of(uint64_t id, uint32_t *caller)
+{
+    *caller = (uint32_t)(id >> CALLER_SHIFT);
+    return hook_stack_of_id(id & ((1ull << CALLER_SHIFT) - 1));
+}
+
 static PyObject *gil_row(const struct row *row)
 {
-    ASSERT_GIL();
-    PyObject *frames = row->caller ? gil_native_frames(row->caller, row->stack) : gil_stack_frames(row->stack);
+    PyObject *frames = gil_frames(row->caller, row->stack);
     if (!frames)
         return NULL;
     return Py_BuildValue("KNOINdddd", (unsigned long long)gil_stack_id(row->stack, row->caller), frames,
@@ -72,74 +45,62 @@ static PyObject *gil_row(const struct row *row)
                          row->alloc_bytes);
 }
 
-static PyObject *gil_rows(const struct snapshot *snapshot)
+static PyObject *gil_total(const struct row *row)
 {
-    PyObject *list = PyList_New(snapshot->count);
+    return Py_BuildValue("KINdddd", (unsigned long long)gil_id(row->stack, row->caller), row->label,
+                         gil_thread_name(row->thread), row->live_objects, row->live_bytes, row->alloc_objects,
+                         row->alloc_bytes);
+}
+
+static PyObject *gil_list(const struct snapshot *snapshot, PyObject *(*make)(const struct row *))
+{
+    struct slice slice;
+    gil_slice_begin(&slice);
+    PyObject *list = PyList_New(0);
     for (uint32_t i = 0; list && i < snapshot->count; i++) {
-        PyObject *row = gil_row(&snapshot->rows[i]);
-        if (!row)
+        PyObject *item = make(&snapshot->rows[i]);
+        if (!item || PyList_Append(list, item) < 0)
             Py_CLEAR(list);
-        else
-            PyList_SET_ITEM(list, i, row);
+        Py_XDECREF(item);
+        gil_slice_step(&slice);
     }
     return list;
 }
 
-/* --- tidying -------------------------------------------------------------------------------------------- */
-
-static uint8_t stack_in_use[STACK_LIMIT + 1];
-
-static void gil_give_up(uint64_t shown)
+PyObject *gil_export(uint64_t since, bool live)
 {
-    memset(stack_in_use, 0, sizeof stack_in_use);
-    stack_in_use[STACK_NONE] = stack_in_use[STACK_OVERFLOW] = stack_in_use[STACK_RAW] = 1;
-    bool taken = hook_lock();
-    hook_rows_give_up(shown);
-    for (uint32_t i = 1; i < rows.pool.used; i++)
-        stack_in_use[hook_row_at(i)->stack] = 1;
-    hook_lifetimes_give_up(stack_in_use);
-    hook_unlock(taken);
-    for (uint32_t i = 1; i < stacks.stacks.used; i++)
-        if (hook_stack_at(i)->used && !stack_in_use[i])
-            hook_stack_give_up(i);
-}
-
-static bool gil_crowded(void)
-{
-    return hook_stacks_crowded() || hook_rows_crowded();
-}
-
-PyObject *gil_export(uint64_t since)
-{
-    ASSERT_GIL();
     struct snapshot snapshot;
-    if (gil_threads_name() < 0)
+    struct wanted wanted = {.since = since, .live = live};
+    if (!gil_snapshot_take(&snapshot, &wanted))
         return NULL;
-    gil_threads_fold(gil_crowded());
-    if (!gil_take_snapshot(&snapshot, since))
-        return NULL;
-    exports_under_way++;
-    PyObject *list = gil_rows(&snapshot);
-    if (list && gil_stacks_release_codes() < 0)
-        Py_CLEAR(list);
-    exports_under_way--;
-    hook_unmap(snapshot.rows, snapshot.bytes);
-    if (!exports_under_way) {
-        ++*hook_guard(); /* a signal handler's C allocations must not find the stacks in change */
-        if (list && gil_crowded())
-            gil_give_up(snapshot.clock);
-        --*hook_guard();
-        gil_stacks_drop();
-    }
+    PyObject *list = gil_list(&snapshot, gil_row);
+    gil_snapshot_drop(&snapshot);
     return list;
+}
+
+PyObject *gil_totals(bool live, uint32_t own)
+{
+    struct snapshot snapshot;
+    struct wanted wanted = {.live = live, .own = own};
+    if (!gil_snapshot_take(&snapshot, &wanted))
+        return NULL;
+    PyObject *list = gil_list(&snapshot, gil_total);
+    double own_bytes = snapshot.own_bytes;
+    gil_snapshot_drop(&snapshot);
+    return list ? Py_BuildValue("Nd", list, own_bytes) : NULL;
+}
+
+PyObject *gil_frames_of(uint64_t id)
+{
+    uint32_t caller, stack = gil_stack_of(id, &caller);
+    return stack ? gil_frames(caller, stack) : PyTuple_New(0);
 }
 
 /* --- single samples ---------------------------------------------------------------------------------------- */
 
 bool gil_copy_samples(uint64_t stack_id, uint32_t limit, struct sample_copies *copies)
 {
-    uint32_t caller = (uint32_t)(stack_id >> CALLER_SHIFT), found = 0;
-    uint32_t stack = hook_stack_of_id(stack_id & ((1ull << CALLER_SHIFT) - 1));
+    uint32_t caller, stack = gil_stack_of(stack_id, &caller), found = 0;
     copies->bytes = sizeof(struct sample) * limit;
     copies->samples = hook_map(copies->bytes);
     if (!copies->samples)
@@ -195,8 +156,7 @@ PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit)
 
 static size_t gil_own_bytes(void)
 {
-    return hook_counted_bytes() + hook_pool_bytes(&live.samples) + hook_pool_bytes(&rows.pool) + hook_stacks_bytes() +
-           hook_pool_bytes(&callers.pool) + hook_pool_bytes(&lifetimes.pool);
+    return hook_counted_bytes() + hook_pool_bytes(&live.samples) + gil_tables_bytes() + hook_pool_bytes(&callers.pool);
 }
 
 static struct live gil_copy_live(void)

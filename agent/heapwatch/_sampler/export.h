@@ -1,4 +1,4 @@
-/* Turns the tables into Python objects, and tidies them at the same safe point.
+/* Turns the tables into Python objects.
  *
  * Thread rule: gil_ functions need the GIL and never run inside a hook.
  */
@@ -24,7 +24,9 @@ void gil_free_copies(struct sample_copies *copies);
 /* The name of a stack under a caller: both numbers, for the same stack may be below several. */
 uint64_t gil_stack_id(uint32_t stack, uint32_t caller);
 
-PyObject *gil_export(uint64_t since);
+PyObject *gil_export(uint64_t since, bool live);
+PyObject *gil_totals(bool live, uint32_t own); /* (rows without frames, live bytes of the label left out) */
+PyObject *gil_frames_of(uint64_t id);          /* of a stack by its name; () when it is gone */
 PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit);
 PyObject *gil_stats(void);
 

@@ -71,7 +71,7 @@ static void row_add(const struct sample *sample, int sign)
 {
     if (!sample->row)
         return; /* a probe of install.c */
-    struct row *row = hook_row_at(sample->row);
+    struct row *row = hook_row_at(sign < 0 ? hook_row_ended(sample->row) : sample->row);
     struct weight weight = hook_weight(sample->size, sample->interval);
     row->changed = ++rows.clock;
     row->samples += (uint32_t)sign;
@@ -128,6 +128,7 @@ static bool remove_sample(void *address, struct sample *removed)
     if (!*link)
         return false;
     *removed = *sample_at(*link);
+    removed->row = hook_row_settled(removed->row);
     unlink_sample(head, link, *link);
     return true;
 }
@@ -153,7 +154,9 @@ static void thin(void)
             drop_sample(i);
             live.thinned++;
         } else {
+            uint32_t row = hook_row_settled(sample->row);
             row_add(sample, -1);
+            sample->row = row;
             sample->interval *= 2;
             row_add(sample, 1);
         }
@@ -229,13 +232,4 @@ void hook_live_forked(void)
     live.alloc_objects = live.alloc_bytes = 0;
     live.drawn = 0;
     hook_random_seed(&live.random, 0);
-}
-
-void hook_live_move(const uint32_t *row_moved)
-{
-    for (uint32_t i = 1; i < live.samples.used; i++) {
-        struct sample *sample = sample_at(i);
-        if (sample->address && row_moved[sample->row])
-            sample->row = row_moved[sample->row];
-    }
 }

@@ -72,5 +72,4 @@ bool hook_live_find(uintptr_t address, struct sample *found);     /* false: not 
 void hook_live_restore(const struct sample *ended);               /* undo an end: live, not allocated again */
 void hook_live_flush(void);                                       /* samples of Python's domains are lost, and counted so */
 void hook_live_forked(void);                                      /* in the child */
-void hook_live_move(const uint32_t *row_moved);                   /* to row_moved[row], where that isn't 0 */
 #endif

@@ -20,7 +20,16 @@ void *hook_map(size_t bytes)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void *address = (void *)syscall(SYS_mmap, NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0L);
-    return address == MAP_FAILED ? NULL : address;
+    if (address == MAP_FAILED)
+        return NULL;
+    syscall(SYS_madvise, address, bytes, MADV_NOHUGEPAGE); /* a page touched here and there would cost 2 MiB each */
+    return address;
+}
+
+void *hook_remap(void *address, size_t bytes, size_t more)
+{
+    void *moved = (void *)syscall(SYS_mremap, address, bytes, more, MREMAP_MAYMOVE);
+    return moved == MAP_FAILED ? NULL : moved;
 }
 
 void hook_unmap(void *address, size_t bytes)

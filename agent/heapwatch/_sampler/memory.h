@@ -15,6 +15,7 @@
 /* Reserve address space that becomes resident page by page when it is first written; NULL when refused. */
 void *hook_map(size_t bytes);
 void hook_unmap(void *address, size_t bytes);
+void *hook_remap(void *address, size_t bytes, size_t more); /* longer, perhaps elsewhere; NULL: left as it was */
 
 /* A growing array in reserved address space: elements never move, indexes start at 1, 0 means none. */
 struct pool {

@@ -5,12 +5,14 @@
 #include "walk.h" /* internal headers of Python want to be the first */
 
 #include "ages.h"
+#include "encoder.h"
 #include "export.h"
 #include "hooks.h"
 #include "install.h"
 #include "kept.h"
 #include "live.h"
 #include "objects.h"
+#include "profile.h"
 #include "stacks.h"
 #include "threads.h"
 
@@ -82,11 +84,53 @@ static PyObject *gil_set_label(PyObject *module, PyObject *argument)
 
 static PyObject *gil_export_method(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"since", NULL};
+    static char *names[] = {"since", "live", NULL};
     unsigned long long since = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|K:export", names, &since))
+    int live_ones = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|Kp:export", names, &since, &live_ones))
         return NULL;
-    return install.done ? gil_export(since) : PyList_New(0);
+    return install.done ? gil_export(since, live_ones) : PyList_New(0);
+}
+
+static PyObject *gil_totals_method(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"live", "own", NULL};
+    int live_ones = 0;
+    unsigned int own = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pI:totals", names, &live_ones, &own))
+        return NULL;
+    return install.done ? gil_totals(live_ones, own) : Py_BuildValue("[]d", 0.0);
+}
+
+static PyObject *gil_frames_method(PyObject *module, PyObject *argument)
+{
+    unsigned long long stack = PyLong_AsUnsignedLongLong(argument);
+    if (stack == (unsigned long long)-1 && PyErr_Occurred())
+        return NULL;
+    return install.done ? gil_frames_of(stack) : PyTuple_New(0);
+}
+
+static PyObject *gil_profile_method(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"names", "own", "take", NULL};
+    PyObject *labels;
+    unsigned int own = 0;
+    int take = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|Ip:profile", names, &PyDict_Type, &labels, &own, &take))
+        return NULL;
+    if (install.done)
+        return gil_profile(labels, own, take);
+    PyErr_SetString(PyExc_RuntimeError, "there is no profile before the sampler was started");
+    return NULL;
+}
+
+static PyObject *gil_give_back_method(PyObject *module, PyObject *argument)
+{
+    char *bytes;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(argument, &bytes, &size) < 0 || gil_profile_give_back(bytes, size) < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyObject *gil_live_samples_method(PyObject *module, PyObject *args, PyObject *kwargs)
@@ -153,6 +197,10 @@ static PyMethodDef methods[] = {
     {"set_interval", gil_set_interval_method, METH_O, NULL},
     {"set_label", gil_set_label, METH_O, NULL},
     {"export", (PyCFunction)(void (*)(void))gil_export_method, KEYWORDS, NULL},
+    {"totals", (PyCFunction)(void (*)(void))gil_totals_method, KEYWORDS, NULL},
+    {"frames", gil_frames_method, METH_O, NULL},
+    {"profile", (PyCFunction)(void (*)(void))gil_profile_method, KEYWORDS, NULL},
+    {"give_back", gil_give_back_method, METH_O, NULL},
     {"live_samples", (PyCFunction)(void (*)(void))gil_live_samples_method, KEYWORDS, NULL},
     {"lifetimes", (PyCFunction)(void (*)(void))gil_lifetimes_method, KEYWORDS, NULL},
     {"objects", (PyCFunction)(void (*)(void))gil_objects_method, KEYWORDS, NULL},
@@ -161,8 +209,14 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static int gil_prepare(PyObject *module)
+{
+    return gil_encoder_ready();
+}
+
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, gil_walk_open},
+    {Py_mod_exec, gil_prepare},
 #if PY_VERSION_HEX >= 0x030C0000
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
 #endif

@@ -7,12 +7,14 @@
 #include "live.h"
 #include "stacks.h"
 
+#include <math.h>
 #include <string.h>
 
 #define HEADS_ORDER 14
 
 struct rows rows;
 static uint32_t *heads;
+static uint32_t serial;
 
 bool hook_rows_open(void)
 {
@@ -21,7 +23,8 @@ bool hook_rows_open(void)
     if (!hook_pool_open(&rows.pool, sizeof(struct row), ROW_LIMIT) || !(heads = hook_map(sizeof *heads << HEADS_ORDER)))
         return false;
     hook_count_bytes(sizeof *heads << HEADS_ORDER);
-    return hook_row_find(STACK_NONE, 0, 0, 0) == ROW_NONE && hook_row_find(STACK_OVERFLOW, 0, 0, 0) == ROW_OVERFLOW;
+    return hook_row_find(STACK_NONE, 0, 0, 0) == ROW_NONE &&
+           hook_row_find(STACK_OVERFLOW, 0, 0, 0) == ROW_OVERFLOW && hook_row_find(STACK_PAST, 0, 0, 0) == ROW_PAST;
 }
 
 static uint32_t *head_of(uint32_t stack, uint32_t caller, uint32_t label, uint32_t thread)
@@ -66,8 +69,8 @@ uint32_t hook_row_find(uint32_t stack, uint32_t caller, uint32_t label, uint32_t
         rows.refused++;
         return ROW_OVERFLOW;
     }
-    *hook_row_at(index) =
-        (struct row){.stack = stack, .caller = caller, .label = label, .thread = thread, .generation = live.generation};
+    *hook_row_at(index) = (struct row){.stack = stack, .caller = caller, .label = label, .thread = thread,
+                                       .generation = live.generation, .serial = ++serial};
     link_row(index);
     return index;
 }
@@ -77,7 +80,7 @@ void hook_row_since_fork(struct row *row)
     if (row->generation == live.generation)
         return;
     row->generation = live.generation;
-    row->alloc_objects = row->alloc_bytes = 0;
+    row->alloc_objects = row->alloc_bytes = row->taken_objects = row->taken_bytes = 0;
 }
 
 bool hook_rows_crowded(void)
@@ -85,63 +88,119 @@ bool hook_rows_crowded(void)
     return !rows.pool.free && rows.pool.used > ROW_LIMIT - ROW_LIMIT / 4;
 }
 
-static void remove_row(uint32_t index)
+/* --- giving up -------------------------------------------------------------------------------------- */
+
+static void return_row(uint32_t index)
 {
-    unlink_row(index);
     hook_row_at(index)->stack = 0;
     hook_pool_return(&rows.pool, index);
 }
 
-void hook_rows_give_up(uint64_t shown)
+static void add_allocated(struct row *to, struct row *from)
 {
-    for (uint32_t i = ROW_OVERFLOW + 1; i < rows.pool.used; i++) {
-        const struct row *row = hook_row_at(i);
-        if (row->stack && !row->samples && row->changed <= shown)
-            remove_row(i);
-    }
-}
-
-static void add_totals(struct row *to, const struct row *from)
-{
-    to->samples += from->samples;
-    to->live_objects += from->live_objects;
-    to->live_bytes += from->live_bytes;
+    hook_row_since_fork(to);
+    hook_row_since_fork(from);
     to->alloc_objects += from->alloc_objects;
     to->alloc_bytes += from->alloc_bytes;
+    to->taken_objects += from->taken_objects;
+    to->taken_bytes += from->taken_bytes;
     to->changed = ++rows.clock;
 }
 
-/* Returns the row that takes over, 0 when the row itself was renamed. */
-static uint32_t fold_row(uint32_t index, struct thread_fold fold)
+static bool idle(struct row *row, uint64_t shown, bool taken)
+{
+    if (!row->stack || row->samples || row->changed > shown)
+        return false;
+    hook_row_since_fork(row);
+    return !taken || llround(row->alloc_bytes - row->taken_bytes) == 0;
+}
+
+void hook_rows_give_up(uint64_t shown, bool taken)
+{
+    for (uint32_t i = ROW_PAST + 1; i < rows.pool.used; i++) {
+        struct row *row = hook_row_at(i);
+        if (!idle(row, shown, taken))
+            continue;
+        add_allocated(hook_row_at(ROW_PAST), row);
+        unlink_row(i);
+        return_row(i);
+    }
+}
+
+/* --- folding ---------------------------------------------------------------------------------------- */
+
+static void add_totals(struct row *to, struct row *from)
+{
+    add_allocated(to, from);
+    to->samples += from->samples;
+    to->live_objects += from->live_objects;
+    to->live_bytes += from->live_bytes;
+}
+
+static void fold_row(uint32_t index, uint32_t thread)
+{
+    struct row *row = hook_row_at(index);
+    uint32_t other = find(row->stack, row->caller, row->label, thread);
+    unlink_row(index);
+    if (!other) {
+        row->thread = thread;
+        row->changed = ++rows.clock;
+        link_row(index);
+        return;
+    }
+    add_totals(hook_row_at(other), row);
+    row->into = other;
+    if (!row->samples)
+        return_row(index);
+}
+
+void hook_rows_fold(const uint32_t *to)
+{
+    for (uint32_t i = ROW_PAST + 1; i < rows.pool.used; i++) {
+        const struct row *row = hook_row_at(i);
+        if (row->stack && !row->into && to[row->thread] != row->thread)
+            fold_row(i, to[row->thread]);
+    }
+}
+
+uint32_t hook_row_settled(uint32_t index)
+{
+    while (hook_row_at(index)->into)
+        index = hook_row_at(index)->into;
+    return index;
+}
+
+uint32_t hook_row_ended(uint32_t index)
+{
+    for (uint32_t into; (into = hook_row_at(index)->into); index = into)
+        if (!--hook_row_at(index)->samples)
+            return_row(index);
+    return index;
+}
+
+/* --- taking ----------------------------------------------------------------------------------------- */
+
+struct taken hook_taken(const struct row *copy)
+{
+    return (struct taken){copy->next, copy->serial, llround(copy->alloc_objects - copy->taken_objects),
+                          llround(copy->alloc_bytes - copy->taken_bytes)};
+}
+
+void hook_row_take(uint32_t index)
 {
     struct row *row = hook_row_at(index);
     hook_row_since_fork(row);
-    if (!fold.carry)
-        row->alloc_objects = row->alloc_bytes = 0;
-    uint32_t other = find(row->stack, row->caller, row->label, fold.to);
-    if (!other) {
-        unlink_row(index);
-        row->thread = fold.to;
-        row->changed = ++rows.clock;
-        link_row(index);
-        return 0;
-    }
-    hook_row_since_fork(hook_row_at(other));
-    add_totals(hook_row_at(other), row);
-    remove_row(index);
-    return other;
+    struct taken taken = hook_taken(row);
+    row->taken_objects += (double)taken.objects;
+    row->taken_bytes += (double)taken.bytes;
 }
 
-static uint32_t moved[ROW_LIMIT + 1];
-
-void hook_rows_fold(const struct thread_fold *folds)
+void hook_row_give_back(const struct taken *taken)
 {
-    bool any = false;
-    for (uint32_t i = ROW_OVERFLOW + 1; i < rows.pool.used; i++) {
-        const struct row *row = hook_row_at(i);
-        moved[i] = row->stack && folds[row->thread].to != row->thread ? fold_row(i, folds[row->thread]) : 0;
-        any |= moved[i] != 0;
-    }
-    if (any)
-        hook_live_move(moved);
+    bool there = taken->row < rows.pool.used && hook_row_at(taken->row)->stack &&
+                 hook_row_at(taken->row)->serial == taken->serial;
+    struct row *row = hook_row_at(there ? hook_row_settled(taken->row) : ROW_PAST);
+    hook_row_since_fork(row);
+    row->taken_objects -= (double)taken->objects;
+    row->taken_bytes -= (double)taken->bytes;
 }

@@ -9,21 +9,25 @@
 #include "memory.h"
 
 #ifndef ROW_LIMIT
-#define ROW_LIMIT (1u << 16) /* 72 bytes each: at most 4.5 MiB */
+#define ROW_LIMIT (1u << 16) /* 96 bytes each: at most 6 MiB */
 #endif
 
 #define ROW_NONE 1     /* memory asked for outside Python code */
 #define ROW_OVERFLOW 2 /* the row table was full */
+#define ROW_PAST 3     /* what rows that were given up had allocated */
 
 struct row {
     uint32_t next; /* of the same hash */
     uint32_t stack, label, thread; /* stack 0: the row isn't used */
     uint32_t caller;     /* native code that asked for the memory; 0: Python itself */
-    uint32_t samples;    /* live ones */
+    uint32_t samples;    /* live ones, with those of rows folded into this one */
     uint32_t generation; /* forks that lay before what was allocated */
     uint32_t lifetimes;  /* entry of its stack and caller; 0: not known yet */
+    uint32_t serial;     /* tells apart the rows that had the same number one after another */
+    uint32_t into;       /* the row that this one was folded into; then it only stands for its live samples */
     uint64_t changed;    /* value of the clock when the row changed last */
     double live_objects, live_bytes, alloc_objects, alloc_bytes;
+    double taken_objects, taken_bytes; /* of the allocated: what profiles that were taken say */
 };
 
 struct rows {
@@ -43,13 +47,22 @@ uint32_t hook_row_find(uint32_t stack, uint32_t caller, uint32_t label, uint32_t
 void hook_row_since_fork(struct row *row); /* forgets what was allocated before the last fork */
 bool hook_rows_crowded(void);
 
-/* Gives up rows that have no live samples and didn't change after the clock was at `shown`. */
-void hook_rows_give_up(uint64_t shown);
+/* Gives up rows that have no live samples and didn't change after the clock was at `shown`; what they had allocated
+ * goes to ROW_PAST. `taken`: only those of which profiles said everything. */
+void hook_rows_give_up(uint64_t shown, bool taken);
 
-struct thread_fold {
-    uint32_t to;  /* the thread's rows become those of that thread; itself: they stay */
-    bool carry;   /* what was allocated goes along */
+/* The rows of each thread become those of thread to[thread]. Costs nothing for each live sample: a folded row that
+ * samples name stays, standing for the other, until the last of them ends. */
+void hook_rows_fold(const uint32_t *to);
+uint32_t hook_row_settled(uint32_t row); /* the row that counts for it: itself unless it was folded */
+uint32_t hook_row_ended(uint32_t row);   /* a live sample of it ended: the same, and folded rows nobody names go */
+
+struct taken {
+    uint32_t row, serial;
+    int64_t objects, bytes; /* allocated since the row was taken before */
 };
-void hook_rows_fold(const struct thread_fold *folds);
+struct taken hook_taken(const struct row *copy); /* what is new in a copy whose `next` is the row's number */
+void hook_row_take(uint32_t row);                /* counts that as taken */
+void hook_row_give_back(const struct taken *taken);
 
 #endif

@@ -1,7 +1,8 @@
 /* What stacks say: functions, files and lines, and letting go of code objects.
  *
- * Making text allocates, so other code may run and add stacks meanwhile. Numbers stay valid as long as no
- * stack is given up, which export.c sees to.
+ * Texts are made when they are asked for and not kept: a stack is four bytes per frame, its text would be many
+ * times that. Making text allocates, so other code may run and add stacks meanwhile. Numbers stay valid as long as no
+ * stack is given up, which snapshot.c sees to.
  *
  * Thread rule: gil_ functions need the GIL and never run inside a hook.
  */
@@ -13,72 +14,73 @@
 #include "native.h"
 #include "stacks.h"
 
-/* Borrowed from the frame. While text is being made the code object has a second owner, so an export that runs
- * in between doesn't let it go. */
-static PyObject *gil_frame_text(struct frame *frame)
+const char *gil_stack_name(uint32_t stack)
 {
-    if (frame->text)
-        return frame->text;
-    PyCodeObject *code = hook_code_at(frame->code)->object;
-    Py_INCREF(code);
-    PyObject *text = Py_BuildValue("OOi", code->co_qualname, code->co_filename,
-                                   PyCode_Addr2Line(code, frame->instruction));
-    Py_DECREF(code);
-    if (!text)
-        return NULL;
-    if (frame->text)
+    static const char *const names[STACK_FIRST] = {
+        [STACK_NONE] = "[outside Python code]",
+        [STACK_OVERFLOW] = "[stack table full]",
+        [STACK_RAW] = "[raw]",
+        [STACK_PAST] = "[earlier stacks]",
+    };
+    return stack < STACK_FIRST ? names[stack] : NULL;
+}
+
+int32_t gil_frame_line(uint32_t index)
+{
+    struct frame *frame = hook_frame_at(index);
+    if (frame->line == LINE_UNKNOWN) {
+        int line = PyCode_Addr2Line(hook_code_at(frame->code)->object, frame->instruction);
+        frame->line = line > 0 ? line : 0;
+    }
+    return frame->line;
+}
+
+PyObject *gil_code_function(uint32_t code)
+{
+    const struct code *entry = hook_code_at(code);
+    return entry->object ? entry->object->co_qualname : entry->function;
+}
+
+PyObject *gil_code_file(uint32_t code)
+{
+    const struct code *entry = hook_code_at(code);
+    return entry->object ? entry->object->co_filename : entry->file;
+}
+
+PyObject *gil_caller_text(uint32_t caller)
+{
+    struct caller *entry = hook_caller_at(caller);
+    if (entry->text)
+        return entry->text;
+    PyObject *text = gil_native_text(entry->address);
+    if (text && entry->text) /* made meanwhile by another thread */
         Py_DECREF(text);
     else
-        frame->text = text;
-    return frame->text;
+        entry->text = text;
+    return text ? entry->text : NULL;
 }
 
-static PyObject *gil_named_frame(const char *name)
+static PyObject *gil_frame_text(uint32_t index)
 {
-    return Py_BuildValue("((ssi))", name, "", 0);
+    uint32_t code = hook_frame_at(index)->code;
+    return Py_BuildValue("OOi", gil_code_function(code), gil_code_file(code), (int)gil_frame_line(index));
 }
 
-PyObject *gil_stack_frames(uint32_t index)
+PyObject *gil_frames(uint32_t caller, uint32_t stack)
 {
     ASSERT_GIL();
-    if (index == STACK_NONE)
-        return gil_named_frame("[outside Python code]");
-    if (index == STACK_OVERFLOW)
-        return gil_named_frame("[stack table full]");
-    if (index == STACK_RAW)
-        return gil_named_frame("[raw]");
-    struct stack *stack = hook_stack_at(index);
-    if (stack->text)
-        return Py_NewRef(stack->text);
-    PyObject *frames = PyTuple_New(stack->depth);
-    for (uint32_t i = 0; frames && i < stack->depth; i++) {
-        PyObject *text = gil_frame_text(hook_frame_at(stacks.links[stack->links + i]));
-        if (!text)
-            Py_CLEAR(frames);
+    bool bare = gil_stack_name(stack), alone = caller && stack == STACK_NONE;
+    uint32_t top = caller ? 1 : 0, depth = alone ? 0 : bare ? 1 : hook_stack_at(stack)->depth;
+    PyObject *frames = PyTuple_New(depth + top);
+    for (uint32_t i = 0; frames && i < depth + top; i++) {
+        PyObject *text = i < top ? Py_XNewRef(gil_caller_text(caller))
+                         : bare  ? Py_BuildValue("ssi", gil_stack_name(stack), "", 0)
+                                 : gil_frame_text(stacks.links[hook_stack_at(stack)->links + i - top]);
+        if (text)
+            PyTuple_SET_ITEM(frames, i, text);
         else
-            PyTuple_SET_ITEM(frames, i, Py_NewRef(text));
+            Py_CLEAR(frames);
     }
-    if (frames && !stack->text)
-        stack->text = Py_NewRef(frames);
-    return frames;
-}
-
-PyObject *gil_native_frames(uint32_t caller, uint32_t stack)
-{
-    ASSERT_GIL();
-    struct caller *entry = hook_caller_at(caller);
-    if (!entry->text) {
-        PyObject *text = gil_native_text(entry->address);
-        if (!text)
-            return NULL;
-        Py_XSETREF(entry->text, text);
-    }
-    PyObject *innermost = PyTuple_Pack(1, entry->text);
-    if (!innermost || stack == STACK_NONE)
-        return innermost;
-    PyObject *python = gil_stack_frames(stack), *frames = python ? PySequence_Concat(innermost, python) : NULL;
-    Py_DECREF(innermost);
-    Py_XDECREF(python);
     return frames;
 }
 
@@ -90,20 +92,17 @@ static bool gil_any_dying(void)
     return false;
 }
 
-int gil_stacks_release_codes(void)
+void gil_stacks_release_codes(void)
 {
     ASSERT_GIL();
     if (!gil_any_dying())
-        return 0;
-    for (uint32_t i = 1; i < stacks.frames.used; i++) {
-        struct frame *frame = hook_frame_at(i);
-        if (frame->uses && hook_code_only_ours(frame->code) && !gil_frame_text(frame))
-            return -1;
-    }
+        return;
+    for (uint32_t i = 1; i < stacks.frames.used; i++)
+        if (hook_frame_at(i)->uses && hook_code_only_ours(hook_frame_at(i)->code))
+            gil_frame_line(i);
     ++*hook_guard(); /* a signal handler's C allocations must not find the stacks in change */
     hook_stacks_release_resolved();
     --*hook_guard();
-    return 0;
 }
 
 void gil_stacks_drop(void)

@@ -9,14 +9,18 @@
 
 #include <stdint.h>
 
-/* New reference to ((function, file, line), ...), innermost first; NULL with an exception set. */
-PyObject *gil_stack_frames(uint32_t stack);
+const char *gil_stack_name(uint32_t stack);   /* of a stack without frames; NULL for others */
+int32_t gil_frame_line(uint32_t frame);       /* 0: none. Calls nothing of Python's that allocates */
+PyObject *gil_code_function(uint32_t code);   /* borrowed string: the qualified name */
+PyObject *gil_code_file(uint32_t code);       /* borrowed string */
+PyObject *gil_caller_text(uint32_t caller);   /* borrowed (function, file, 0); NULL with an exception set */
 
-/* The same with the native caller as the innermost frame, above the Python stack if there is one. */
-PyObject *gil_native_frames(uint32_t caller, uint32_t stack);
+/* New reference to ((function, file, line), ...), innermost first, with the native caller on top if it isn't 0;
+ * NULL with an exception set. */
+PyObject *gil_frames(uint32_t caller, uint32_t stack);
 
-/* Turns the frames of code objects that only we keep alive into plain text; -1 with an exception set. */
-int gil_stacks_release_codes(void);
+/* Gives up code objects that only we keep alive; names and lines stay. */
+void gil_stacks_release_codes(void);
 
 /* Drops references that wait. Runs any Python code, so no table may be in change. */
 void gil_stacks_drop(void);

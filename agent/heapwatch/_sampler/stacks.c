@@ -43,12 +43,10 @@ bool hook_stacks_open(void)
         !hook_pool_open(&stacks.stacks, sizeof(struct stack), STACK_LIMIT) ||
         !hook_pool_open(&stacks.frames, sizeof(struct frame), FRAME_LIMIT) ||
         !hook_pool_open(&stacks.codes, sizeof(struct code), CODE_LIMIT) ||
-        !hook_pool_open(&stacks.waiting, sizeof(PyObject *), FRAME_LIMIT + CODE_LIMIT + STACK_LIMIT))
+        !hook_pool_open(&stacks.waiting, sizeof(PyObject *), 3 * CODE_LIMIT))
         return false;
-    while (hook_pool_take(&stacks.stacks) < STACK_RAW)
-        ; /* those with a name instead of frames */
-    for (uint32_t i = STACK_NONE; i <= STACK_RAW; i++)
-        hook_stack_at(i)->used = true;
+    for (uint32_t i = STACK_NONE; i < STACK_FIRST; i++)
+        hook_stack_at(hook_pool_take(&stacks.stacks))->used = true;
     stacks.links = hook_map(sizeof(uint32_t) * LINK_LIMIT);
     return stacks.links != NULL;
 }
@@ -78,10 +76,10 @@ static uint32_t *frame_head(uint32_t code, int32_t instruction)
     return frame_heads + (mix(code, (uint32_t)instruction) >> (64 - FRAME_ORDER));
 }
 
-/* Every code, frame and stack waits once at most, so the pool can't be full. */
+/* A reference that finds no room is kept for good. */
 static void drop_later(void *reference)
 {
-    if (reference)
+    if (reference && stacks.waiting.used <= stacks.waiting.limit)
         *(void **)hook_pool_at(&stacks.waiting, stacks.waiting.used++) = reference;
 }
 
@@ -102,7 +100,10 @@ static void forget_unused_code(uint32_t index)
     if (code->object)
         unlink_from(code_head(code->object), index, &stacks.codes);
     drop_later(code->object);
+    drop_later(code->function);
+    drop_later(code->file);
     code->object = NULL; /* returned elements are still looked at when all are */
+    code->function = code->file = NULL;
     hook_pool_return(&stacks.codes, index);
 }
 
@@ -113,8 +114,6 @@ static void stop_using_frame(uint32_t index)
         return;
     uint32_t code = frame->code;
     unlink_from(frame_head(code, frame->instruction), index, &stacks.frames);
-    drop_later(frame->text);
-    frame->text = NULL;
     frame->code = 0;
     hook_pool_return(&stacks.frames, index);
     hook_code_at(code)->uses--;
@@ -135,7 +134,8 @@ static uint32_t use_frame(PyCodeObject *object, int32_t instruction)
             forget_unused_code(code);
             return 0;
         }
-        *hook_frame_at(index) = (struct frame){.next = *head, .code = code, .instruction = instruction};
+        *hook_frame_at(index) = (struct frame){.next = *head, .code = code, .instruction = instruction,
+                                               .line = LINE_UNKNOWN};
         hook_code_at(code)->uses++;
         *head = index;
     }
@@ -247,8 +247,6 @@ void hook_stack_give_up(uint32_t index)
     for (uint32_t i = 0; i < stack->depth; i++)
         stop_using_frame(stacks.links[stack->links + i]);
     return_links(stack->links, stack->depth);
-    drop_later(stack->text);
-    stack->text = NULL;
     stack->used = false;
     hook_pool_return(&stacks.stacks, index);
 }
@@ -259,7 +257,7 @@ void hook_stacks_release_resolved(void)
     for (uint32_t i = 1; i < stacks.codes.used; i++)
         hook_code_at(i)->releasing = hook_code_only_ours(i);
     for (uint32_t i = 1; i < stacks.frames.used; i++)
-        if (hook_frame_at(i)->uses && !hook_frame_at(i)->text)
+        if (hook_frame_at(i)->uses && hook_frame_at(i)->line == LINE_UNKNOWN)
             hook_code_at(hook_frame_at(i)->code)->releasing = false;
     for (uint32_t i = 1; i < stacks.stacks.used; i++) {
         struct stack *stack = hook_stack_at(i);
@@ -272,6 +270,8 @@ void hook_stacks_release_resolved(void)
         if (!code->releasing)
             continue;
         unlink_from(code_head(code->object), i, &stacks.codes);
+        code->function = Py_NewRef(code->object->co_qualname);
+        code->file = Py_NewRef(code->object->co_filename);
         drop_later(code->object);
         code->object = NULL;
         code->releasing = false;

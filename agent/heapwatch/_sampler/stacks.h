@@ -20,6 +20,8 @@
 #define STACK_NONE 1     /* memory asked for outside Python code */
 #define STACK_OVERFLOW 2 /* the stack table was full */
 #define STACK_RAW 3      /* memory of the RAW domain asked for without the GIL */
+#define STACK_PAST 4     /* stacks that were given up */
+#define STACK_FIRST 5    /* of those with frames */
 
 /* A stack's name for the outside: its number with its serial, so it never comes to mean another stack. */
 #define STACK_NUMBER_BITS 16
@@ -43,20 +45,21 @@ struct stack {
     bool findable;  /* false: one of its code objects is gone, so the same addresses would mean another stack */
     uint32_t serial; /* tells apart the stacks that had the same number one after another */
     uint64_t hash;
-    PyObject *text; /* ((function, file, line), ...) once somebody asked */
 };
 
 struct frame {
     uint32_t next, code;
     int32_t instruction;
-    uint32_t uses;  /* by stacks */
-    PyObject *text; /* (function, file, line) once somebody asked */
+    uint32_t uses; /* by stacks */
+    int32_t line;  /* LINE_UNKNOWN until somebody asked; 0: the instruction has none */
 };
+#define LINE_UNKNOWN (-1)
 
 struct code {
     uint32_t next;
     uint32_t uses;        /* by frames */
-    PyCodeObject *object; /* own reference; NULL when released, and then all its frames have text */
+    PyCodeObject *object; /* own reference; NULL when released, and then all its frames have lines */
+    PyObject *function, *file; /* own references to strings, once released */
     bool releasing;
 };
 
@@ -97,6 +100,6 @@ uint32_t hook_stack_of_id(uint64_t id);     /* 0 when that stack is gone */
 size_t hook_stacks_bytes(void);
 bool hook_stacks_crowded(void);             /* time to give up stacks that nothing uses */
 void hook_stack_give_up(uint32_t stack);    /* its references wait to be dropped */
-void hook_stacks_release_resolved(void);    /* code objects that are only ours and whose frames all have text */
+void hook_stacks_release_resolved(void);    /* code objects that are only ours and whose frames all have lines */
 
 #endif

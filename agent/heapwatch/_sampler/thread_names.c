@@ -67,19 +67,18 @@ PyObject *gil_thread_name(uint32_t number)
     return Py_NewRef(threads.all[number].name ? threads.all[number].name : other_name);
 }
 
-static struct thread_fold gil_fold_of(uint32_t number, bool crowded)
+/* The thread whose rows take over those of a thread; itself: they stay. */
+static uint32_t gil_fold_of(uint32_t number, bool crowded)
 {
     const struct thread *thread = &threads.all[number];
     if (!thread->used)
-        return (struct thread_fold){number, true};
-    if (!thread->name)
-        return (struct thread_fold){THREAD_OTHER, true};
-    if (thread->ended && crowded) /* under its own name its allocations were shown, so they end here */
-        return (struct thread_fold){THREAD_OTHER, false};
+        return number;
+    if (!thread->name || (thread->ended && crowded))
+        return THREAD_OTHER;
     for (uint32_t i = 1; i < number; i++)
         if (threads.all[i].used && threads.all[i].name == thread->name && !(threads.all[i].ended && crowded))
-            return (struct thread_fold){i, true};
-    return (struct thread_fold){number, true};
+            return i;
+    return number;
 }
 
 static PyObject *gil_give_up_number(uint32_t number)
@@ -93,20 +92,19 @@ static PyObject *gil_give_up_number(uint32_t number)
 void gil_threads_fold(bool crowded)
 {
     ASSERT_GIL();
-    static struct thread_fold folds[THREAD_LIMIT];
+    static uint32_t to[THREAD_LIMIT];
     bool any = false;
     crowded |= threads.used > THREAD_LIMIT / 4;
     for (uint32_t i = 1; i < threads.used; i++) {
-        folds[i] = gil_fold_of(i, crowded);
-        any |= folds[i].to != i;
+        to[i] = gil_fold_of(i, crowded);
+        any |= to[i] != i;
     }
-    folds[THREAD_OTHER].to = THREAD_OTHER;
     if (!any)
         return;
     bool taken = hook_lock();
-    hook_rows_fold(folds);
+    hook_rows_fold(to);
     hook_unlock(taken);
     for (uint32_t i = 1; i < threads.used; i++)
-        if (folds[i].to != i && threads.all[i].ended)
+        if (to[i] != i && threads.all[i].ended)
             Py_XDECREF(gil_give_up_number(i)); /* a string: its end runs no other code */
 }

@@ -1,0 +1,238 @@
+"""What the agent adds to the memory of a process: of a bare interpreter, and of the reference service under load.
+
+    python -m benchmarks.footprint [--minutes 3] [--rate 20] [--without service]
+
+Private pages (smaps_rollup: what the process alone pays for) at each stage: bare interpreter, `import
+heapwatch`, sampler started, whole agent with the collector away and with one that answers. Then the reference
+service under gunicorn, three at the same time under the same load: without the agent, with it, and with it after
+searches for holders; reported is the difference to the one without. Writes JSON and prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from heapwatch.control.client import Client, ControlError
+from heapwatch.memory.mappings import read_mappings
+
+from benchmarks.gc_tuner import free_port
+from benchmarks.overhead import machine
+
+KIB = 1024
+PAUSE = "import time; time.sleep({seconds}); print('ready', flush=True); time.sleep(3600)"
+STAGES = {
+    "bare interpreter": "",
+    "import heapwatch": "import heapwatch",
+    "sampler started": "from heapwatch.sampler import open_sampler; sampler = open_sampler(65536, 128)",
+    "agent, collector away": "import heapwatch; heapwatch.start('footprint', collector='http://127.0.0.1:9')",
+    "agent, collector up": "import heapwatch; heapwatch.start('footprint', collector='{collector}')",
+}
+SETTLE = {"agent, collector away": 12.0, "agent, collector up": 25.0}
+SERVICES = ("without", "agent", "searched")
+SEARCHES = 5
+STEP = 10.0
+
+
+def memory(pid: int) -> dict[str, int]:
+    """Bytes of a process: private pages, and all resident ones."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    sizes = {name: int(size) * KIB for name, size in re.findall(r"^(\w+): +(\d+) kB", text, re.MULTILINE)}
+    return {"private": sizes["Private_Clean"] + sizes["Private_Dirty"], "rss": sizes["Rss"]}
+
+
+class Sink(BaseHTTPRequestHandler):
+    """A collector that takes everything."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def collector() -> Iterator[str]:
+    """The address of a Sink."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def running(*command: str, env: Mapping[str, str] | None = None, log: Path | None = None) -> Iterator[int]:
+    """The pid of a process with its output in `log`; stopped in the end."""
+    with (log or Path(os.devnull)).open("ab") as out:
+        process = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def stage(name: str, address: str, folder: Path) -> dict[str, int]:
+    """Memory of an interpreter at a stage."""
+    log = folder / "stage.log"
+    log.unlink(missing_ok=True)
+    env = {**os.environ, "HEAPWATCH_RUNTIME_DIR": str(folder)}
+    code = STAGES[name].replace("{collector}", address) + "\n" + PAUSE.format(seconds=SETTLE.get(name, 1.0))
+    with running(sys.executable, "-c", code, env=env, log=log) as pid:
+        wait_for(lambda: "ready" in log.read_text(), f"the stage {name!r}")
+        return memory(pid)
+
+
+def wait_for(condition: Any, what: str, limit: float = 120.0) -> None:
+    deadline = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"waited in vain for {what}")
+        time.sleep(0.1)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@contextmanager
+def service(kind: str, address: str, folder: Path, rate: float) -> Iterator[int]:
+    """A reference service with two workers and load on it: the pid of gunicorn's main process."""
+    folder = folder / kind
+    folder.mkdir()
+    port = free_port()
+    env = {
+        **os.environ,
+        "HEAPWATCH_APP_DATA": str(folder / "app"),
+        "HEAPWATCH_APP_PASSWORD_COST": "10",
+        "HEAPWATCH_RUNTIME_DIR": str(folder),
+        "HEAPWATCH_COLLECTOR": address,
+    }
+    heapwatch = (sys.executable, "-m", "heapwatch", "app")
+    log = folder / "log"
+    subprocess.run([*heapwatch, "seed"], env=env, check=True, stdout=subprocess.DEVNULL)
+    agent = "--no-agent" if kind == "without" else "--agent"
+    with ExitStack() as stack:
+        serve = (*heapwatch, "serve", "--workers", "2", "--port", str(port), agent)
+        pid = stack.enter_context(running(*serve, env=env, log=log))
+        wait_for(lambda: len(children(pid)) == 2, f"the workers of {kind}; {log} says more")
+        load = (*heapwatch, "load", "--host", f"http://127.0.0.1:{port}", "--rate", str(rate))
+        stack.enter_context(running(*load, env=env, log=folder / "load.log"))
+        yield pid
+
+
+def search_holders(pid: int, folder: Path) -> list[str]:
+    """Search what holds the objects of the largest sites of a process; the first sentence of each answer."""
+    client = Client(str(folder))
+    sites = client.call(pid, "top", limit=SEARCHES)["sites"]
+    found = []
+    for site in sites:
+        try:
+            found.append(client.call(pid, "holders", site=site["id"])["reasons"][0])
+        except ControlError as error:
+            found.append(str(error))
+    return found
+
+
+def kinds(pid: int) -> dict[str, int]:
+    """Private bytes by kind of mapping."""
+    return {kind: pages.private for kind, pages in read_mappings(process=str(pid)).items()}
+
+
+def watch(pids: Mapping[str, list[int]], seconds: float) -> list[dict[str, Any]]:
+    """Mean private bytes of the workers of each service, every STEP seconds."""
+    began, series = time.monotonic(), []
+    while time.monotonic() - began < seconds:
+        time.sleep(STEP)
+        now = {kind: statistics.mean(memory(p)["private"] for p in group) for kind, group in pids.items()}
+        series.append({"seconds": time.monotonic() - began, **now})
+        shown = ", ".join(f"{kind} {now[kind] / KIB / KIB:.1f}" for kind in now)
+        print(f"{series[-1]['seconds']:6.0f} s  {shown} MiB", flush=True)
+    return series
+
+
+def measure_services(address: str, folder: Path, minutes: float, rate: float) -> dict[str, Any]:
+    """All services at the same time, so that they see the same machine."""
+    with ExitStack() as stack:
+        mains = {kind: stack.enter_context(service(kind, address, folder, rate)) for kind in SERVICES}
+        pids = {kind: children(pid) for kind, pid in mains.items()}
+        series = watch(pids, minutes * 60)
+        searches = [search_holders(pid, folder / "searched") for pid in pids["searched"]]
+        series += watch(pids, 30)
+        last = {kind: statistics.mean(point[kind] for point in series[-3:]) for kind in SERVICES}
+        client = {kind: Client(str(folder / kind)) for kind in SERVICES}
+        reported = {
+            kind: [client[kind].call(pid, "stats")["agent"]["sampler"] for pid in pids[kind]]
+            for kind in SERVICES[1:]
+        }
+        return {
+            "private": last,
+            "added": {kind: last[kind] - last["without"] for kind in SERVICES[1:]},
+            "by_mapping": {kind: [kinds(pid) for pid in group] for kind, group in pids.items()},
+            "reported": reported,
+            "searches": searches,
+            "series": series,
+        }
+
+
+def show(result: Mapping[str, Any]) -> None:
+    stages = result["stages"]
+    bare = stages.get("bare interpreter")
+    for name, sizes in stages.items():
+        print(
+            f"{name:24} private {sizes['private'] / KIB:8,.0f} KiB ({(sizes['private'] - bare['private']) / KIB:+8,.0f})"
+            f"   RSS {sizes['rss'] / KIB:8,.0f} KiB ({(sizes['rss'] - bare['rss']) / KIB:+8,.0f})"
+        )
+    for kind, size in result.get("services", {}).get("added", {}).items():
+        print(f"service, {kind:15} private {size / KIB:+8,.0f} KiB for each worker")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=3.0, help="length of the load on the services")
+    parser.add_argument("--rate", type=float, default=20.0, help="requests per second for each service")
+    parser.add_argument("--without", choices=("service", "stages"), help="what to leave out")
+    parser.add_argument("--output", type=Path, default=Path("build/benchmarks/footprint.json"))
+    args = parser.parse_args()
+    result: dict[str, Any] = {"machine": machine(), "stages": {}}
+    with collector() as address, tempfile.TemporaryDirectory() as name:
+        if args.without != "stages":
+            result["stages"] = {kind: stage(kind, address, Path(name)) for kind in STAGES}
+        if args.without != "service":
+            result["services"] = measure_services(address, Path(name), args.minutes, args.rate)
+    show(result)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"written to {args.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
