@@ -1,11 +1,11 @@
-"""What the agent adds to the memory of a process: of a bare interpreter, and of the reference service under load.
+"""What the agent adds to the memory of a process: a bare interpreter, and the reference service under load.
 
     python -m benchmarks.footprint [--minutes 3] [--rate 20] [--without service]
 
 Private pages (smaps_rollup: what the process alone pays for) at each stage: bare interpreter, `import
 heapwatch`, sampler started, whole agent with the collector away and with one that answers. Then the reference
-service under gunicorn, three at the same time under the same load: without the agent, with it, and with it after
-searches for holders; reported is the difference to the one without. Writes JSON and prints a table.
+service under gunicorn, three at the same time under the same load: without the agent, with it, and with it
+after searches for holders; reported is the difference to the one without. Writes JSON and prints a table.
 """
 
 from __future__ import annotations
@@ -204,10 +204,11 @@ def show(result: Mapping[str, Any]) -> None:
     stages = result["stages"]
     bare = stages.get("bare interpreter")
     for name, sizes in stages.items():
-        print(
-            f"{name:24} private {sizes['private'] / KIB:8,.0f} KiB ({(sizes['private'] - bare['private']) / KIB:+8,.0f})"
-            f"   RSS {sizes['rss'] / KIB:8,.0f} KiB ({(sizes['rss'] - bare['rss']) / KIB:+8,.0f})"
+        columns = (
+            f"{kind} {sizes[kind] / KIB:8,.0f} KiB ({(sizes[kind] - bare[kind]) / KIB:+8,.0f})"
+            for kind in bare
         )
+        print(f"{name:24} {'   '.join(columns)}")
     for kind, size in result.get("services", {}).get("added", {}).items():
         print(f"service, {kind:15} private {size / KIB:+8,.0f} KiB for each worker")
 

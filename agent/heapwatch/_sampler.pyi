@@ -19,8 +19,13 @@ Python code ran), "[raw]" (asked of the raw domain without the GIL), "[stack tab
 Row: TypeAlias = tuple[int, tuple[Frame, ...], bool, int, str, float, float, float, float]
 """(stack id, frames innermost first, truncated, label, thread name, live objects, live bytes, allocated
 objects, allocated bytes). Allocated figures count from the first start, in a forked child from the fork. When
-the tables run full, stacks without live memory are given up after the export that shows them; ids are never
-used for another stack."""
+the tables grow large, stacks without live memory are given up after the export that shows them, those first
+of which profiles took all allocations; what they had allocated is then that of one stack "[earlier stacks]".
+Ids are never used for another stack."""
+
+Totals: TypeAlias = tuple[int, int, str, float, float, float, float]
+"""A row without frames: (stack id, label, thread name, live objects, live bytes, allocated objects, allocated
+bytes)."""
 
 LiveSample: TypeAlias = tuple[int, int, float, int]
 """(address, size asked for in bytes, birth as Unix time to a sixteenth of a second, label)"""
@@ -91,8 +96,35 @@ def set_interval(interval: int) -> None:
 def set_label(label: int) -> int:
     """Labels the samples of this thread from now on (32 bits, 0: none); returns the previous label."""
 
-def export(since: int = 0) -> list[Row]:
-    """Totals of each (stack, label, thread) that changed after the clock (see stats) was at `since`."""
+def export(since: int = 0, live: bool = False) -> list[Row]:
+    """Totals of each (stack, label, thread) that changed after the clock (see stats) was at `since`; with
+    `live`, of those with live memory.
+
+    All figures are of one moment. Here and in `totals` and `profile` other threads get the GIL every
+    millisecond.
+    """
+
+def totals(live: bool = False, own: int = 0) -> tuple[list[Totals], float]:
+    """The same without frames and without the rows of label `own`, whose live bytes come with it."""
+
+def frames(stack: int) -> tuple[Frame, ...]:
+    """The frames of a stack, innermost first; () when it was given up."""
+
+class Encoded:
+    """A message in memory of its own."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def profile(names: dict[int, str], own: int = 0, take: bool = False) -> tuple[Encoded, bytes, float]:
+    """A pprof message (uncompressed, without its times), what was taken, and the live bytes of label `own`.
+
+    It has the rows but those of label `own`. `names` are those of labels. With `take`, rows with live memory
+    or new allocations, and allocations are those since the last profile that took them; if this one gets
+    lost, give_back lets the next one carry them. RuntimeError before the first start.
+    """
+
+def give_back(taken: bytes) -> None:
+    """Undoes what a profile took. ValueError for bytes that aren't a profile's."""
 
 def live_samples(stack: int, limit: int) -> list[LiveSample]:
     """At most `limit` live samples of the stack, drawn evenly from old and new ones."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import http.client
 import random
 import socket
 import time
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
 LONGEST_RETRY_AFTER = 300.0
 _ANSWER_LIMIT = 64 << 10
+_GZIP = 31
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,10 @@ class Courier:
         return len(self._queue)
 
     def offer(self, delivery: Delivery) -> None:
-        """Queue `delivery`; the oldest is dropped when there are too many."""
+        """Queue `delivery`, compressed; the oldest is dropped when there are too many."""
         while len(self._queue) >= self._size:
             self._drop(self._queue.popleft(), "queue_full")
-        self._queue.append(delivery)
+        self._queue.append(replace(delivery, body=zlib.compress(delivery.body, 6, _GZIP)))
 
     def deliver(self) -> None:
         """Send what waits, unless the collector is to be left alone for now."""
@@ -156,9 +157,8 @@ class Courier:
     def _post(self, connection: http.client.HTTPConnection, delivery: Delivery) -> None:
         url = self._address.text
         headers = {**self._headers, "Content-Type": delivery.content_type}
-        body = gzip.compress(delivery.body, compresslevel=6, mtime=0)
         try:
-            connection.request("POST", self._address.base + delivery.path, body, headers)
+            connection.request("POST", self._address.base + delivery.path, delivery.body, headers)
             answer = connection.getresponse()
             answer.read(_ANSWER_LIMIT)
         except (OSError, http.client.HTTPException) as error:

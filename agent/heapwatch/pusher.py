@@ -45,6 +45,8 @@ class Pusher:
         self._evidence()
 
     def _profile(self, now: float) -> None:
+        if self.profiles.reason:
+            return
         taken = self.profiles.take(now)
         # Sent again after an answer that got lost, it is the same profile by this name.
         name = str(uuid.uuid4())

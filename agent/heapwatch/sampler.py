@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, cast
 
 from heapwatch_wire.sites import Frame, Stack
 
 from heapwatch.samplecost import measure_sample
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 NO_LABEL = 0
-MAX_FRAMES = 100_000
 STEP = 0.005
 """Seconds that a step of a walk over the heap holds the interpreter."""
 OTHER_ENDPOINTS = "(other)"
@@ -37,6 +39,25 @@ class Row(NamedTuple):
     inuse_bytes: float
     alloc_objects: float
     alloc_bytes: float
+
+
+class Totals(NamedTuple):
+    """A Row without its frames, which `Sampler.frames` tells: most readers know them, or never ask."""
+
+    stack_id: int
+    label: int
+    thread: str
+    inuse_objects: float
+    inuse_bytes: float
+    alloc_objects: float
+    alloc_bytes: float
+
+
+class Encoded(NamedTuple):
+    """A profile as a pprof message without its times, and what `Sampler.give_back` needs if it gets lost."""
+
+    message: memoryview
+    allocated: bytes
 
 
 class LiveSample(NamedTuple):
@@ -88,7 +109,15 @@ class Native(Protocol):
     def stop(self) -> None: ...
     def set_interval(self, interval: int) -> None: ...
     def set_label(self, label: int) -> int: ...
-    def export(self, since: int = 0) -> list[NativeRow]: ...
+    def export(self, since: int = 0, live: bool = False) -> list[NativeRow]: ...
+    def totals(
+        self, live: bool = False, own: int = 0
+    ) -> tuple[list[tuple[int, int, str, float, float, float, float]], float]: ...
+    def frames(self, stack: int) -> tuple[tuple[str, str, int], ...]: ...
+    def profile(
+        self, names: dict[int, str], own: int = 0, take: bool = False
+    ) -> tuple[ReadableBuffer, bytes, float]: ...
+    def give_back(self, allocated: bytes) -> None: ...
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]: ...
     def lifetimes(self, stacks: list[int] | None = None) -> list[NativeLifetimes]: ...
     def objects(self, stack: int, limit: int, budget: float = ...) -> list[object]: ...
@@ -109,6 +138,11 @@ class Labels:
         self._next = itertools.count(1)
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {NO_LABEL: ""}
+
+    @property
+    def names(self) -> dict[int, str]:
+        """All names by label; to be read only."""
+        return self._names
 
     def intern(self, name: str) -> int:
         """The label of `name`, made on first sight."""
@@ -139,24 +173,18 @@ class Sampler(Protocol):
     def sample_cost(self) -> float: ...
     def set_label(self, label: int) -> int: ...
     def export(self, live: bool = False) -> list[Row]: ...
+    def totals(self, live: bool = False) -> list[Totals]: ...
+    def frames(self, stack_id: int) -> Stack: ...
+    def profile(self, take: bool) -> Encoded: ...
+    def give_back(self, allocated: bytes) -> None: ...
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]: ...
     def lifetimes(self, stack_ids: Iterable[int] | None = None) -> dict[int, Lifetimes]: ...
     def owners(self, stack_ids: Sequence[int], limit: int) -> Iterator[Owners]: ...
     def stats(self) -> Mapping[str, int | float]: ...
 
 
-class _Frames(dict[tuple[str, str, int], Frame]):
-    """One object per distinct frame: thousands of stacks share them. Code made at run time can't fill it."""
-
-    def __missing__(self, raw: tuple[str, str, int]) -> Frame:
-        if len(self) >= MAX_FRAMES:
-            self.clear()
-        self[raw] = frame = Frame._make(raw)
-        return frame
-
-
 class NativeSampler:
-    """The C extension with types. Frames of a stack are made once and kept while the stack is exported.
+    """The C extension with types.
 
     What the agent allocates itself, under the label OWN_WORK, is no part of an export: it would be judged
     as the service's. Its size is in `stats()` as "agent_bytes".
@@ -173,8 +201,6 @@ class NativeSampler:
         self._own_label = labels.intern(OWN_WORK)
         self._own_bytes = 0.0
         self._interval_changes = 0
-        self._frames = _Frames()
-        self._stacks: dict[int, Stack] = {}
 
     def start(self) -> None:
         """Install the hooks and sample; RuntimeError, saying why, where that is not supported."""
@@ -198,24 +224,33 @@ class NativeSampler:
 
     def export(self, live: bool = False) -> list[Row]:
         """Totals of each (stack, label, thread) seen so far; with `live`, of those with live memory only."""
-        known = self._stacks
-        kept: dict[int, Stack] = {}
-        rows = []
-        own_bytes = 0.0
-        for row in self._native.export():
-            if row[3] == self._own_label:
-                own_bytes += row[6]
-                continue
-            stack_id = row[0]
-            if live and row[6] <= 0:  # Most rows: to leave them out saves most of the time.
-                if stack_id in known:
-                    kept[stack_id] = known[stack_id]
-                continue
-            stack = kept.get(stack_id) or known.get(stack_id) or tuple(map(self._frames.__getitem__, row[1]))
-            kept[stack_id] = stack
-            rows.append(Row(stack_id, stack, *row[2:]))
-        self._stacks, self._own_bytes = kept, own_bytes
-        return rows
+        rows = self._native.export(live=live)
+        self._own_bytes = sum(row[6] for row in rows if row[3] == self._own_label)
+        return [
+            Row(row[0], tuple(map(Frame._make, row[1])), *row[2:])
+            for row in rows
+            if row[3] != self._own_label
+        ]
+
+    def totals(self, live: bool = False) -> list[Totals]:
+        """As `export`, at a fraction of its cost."""
+        rows, self._own_bytes = self._native.totals(live, self._own_label)
+        return list(map(Totals._make, rows))
+
+    def frames(self, stack_id: int) -> Stack:
+        """The frames of a stack; empty when it has no live memory any more and was forgotten."""
+        return tuple(map(Frame._make, self._native.frames(stack_id)))
+
+    def profile(self, take: bool) -> Encoded:
+        """All that lives, with all allocations since the start; with `take`, with those since the profile
+        that took them before. RuntimeError before the sampler was started."""
+        names, own = self.labels.names, self._own_label
+        message, allocated, self._own_bytes = self._native.profile(names, own, take)
+        return Encoded(memoryview(message), allocated)
+
+    def give_back(self, allocated: bytes) -> None:
+        """Let the next profile that takes allocations carry these again."""
+        self._native.give_back(allocated)
 
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
         """At most `limit` live samples of a stack, old and new ones mixed."""
@@ -269,6 +304,21 @@ class NullSampler:
     def export(self, live: bool = False) -> list[Row]:
         """No rows."""
         return []
+
+    def totals(self, live: bool = False) -> list[Totals]:
+        """No rows."""
+        return []
+
+    def frames(self, stack_id: int) -> Stack:
+        """No frames."""
+        return ()
+
+    def profile(self, take: bool) -> Encoded:
+        """RuntimeError: there is none."""
+        raise RuntimeError(self.reason)
+
+    def give_back(self, allocated: bytes) -> None:
+        """Nothing was allocated."""
 
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
         """No samples."""

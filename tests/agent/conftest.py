@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from heapwatch.sampler import Labels, Lifetimes, LiveSample, Owners, Row
+from heapwatch.sampler import Encoded, Labels, Lifetimes, LiveSample, Owners, Row, Totals
 from heapwatch_wire import pprof
 from heapwatch_wire.protobuf import Value, read, submessage
+from heapwatch_wire.sites import Stack
 
 Answer = Callable[["Handler"], None]
 
@@ -122,6 +123,8 @@ class ScriptedSampler:
     labels: Labels = field(default_factory=Labels)
     statistics: dict[str, int | float] = field(default_factory=lambda: {"interval": 65536})
     threads: dict[int, int] = field(default_factory=dict)
+    taken: list[bool] = field(default_factory=list)
+    given_back: list[bytes] = field(default_factory=list)
     reason: str = ""
     running: bool = True
 
@@ -145,6 +148,20 @@ class ScriptedSampler:
 
     def export(self, live: bool = False) -> list[Row]:
         return [row for row in self.rows if row.inuse_bytes > 0 or not live]
+
+    def totals(self, live: bool = False) -> list[Totals]:
+        return [Totals(row.stack_id, row.label, row.thread, *row[5:]) for row in self.export(live)]
+
+    def frames(self, stack_id: int) -> Stack:
+        return next((row.frames for row in self.rows if row.stack_id == stack_id), ())
+
+    def profile(self, take: bool) -> Encoded:
+        samples = [pprof.Sample(row.frames, tuple(round(row[i]) for i in (7, 8, 5, 6))) for row in self.rows]
+        self.taken.append(take)
+        return Encoded(memoryview(pprof.encode_message(pprof.Profile(samples, period=65536))), b"taken")
+
+    def give_back(self, allocated: bytes) -> None:
+        self.given_back.append(allocated)
 
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from heapwatch.sampler import (
     NO_LABEL,
     OTHER_ENDPOINTS,
@@ -15,6 +16,7 @@ from heapwatch.sampler import (
     NativeSampler,
     NullSampler,
     Row,
+    Totals,
 )
 from heapwatch_wire.sites import Frame
 
@@ -38,8 +40,25 @@ class ScriptedExtension:
     def set_label(self, label: int) -> int:
         return label - 1
 
-    def export(self, since: int = 0) -> list[NativeRow]:
-        return self.rows
+    def export(self, since: int = 0, live: bool = False) -> list[NativeRow]:
+        return [row for row in self.rows if row[6] > 0 or not live]
+
+    def totals(
+        self, live: bool = False, own: int = 0
+    ) -> tuple[list[tuple[int, int, str, float, float, float, float]], float]:
+        rows = self.export(live=live)
+        left_out = sum(row[6] for row in rows if row[3] == own)
+        return [(row[0], row[3], row[4], *row[5:]) for row in rows if row[3] != own], left_out
+
+    def frames(self, stack: int) -> tuple[tuple[str, str, int], ...]:
+        return next((row[1] for row in self.rows if row[0] == stack), ())
+
+    def profile(self, names: dict[int, str], own: int = 0, take: bool = False) -> tuple[bytes, bytes, float]:
+        self.calls.append(("profile", names, own, take))
+        return b"message", b"taken", 77.0
+
+    def give_back(self, allocated: bytes) -> None:
+        self.calls.append(("give_back", allocated))
 
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]:
         return [(4096, 64, 1.5, 2)][:limit]
@@ -68,7 +87,12 @@ def test_rows_come_out_typed_and_frames_are_shared() -> None:
         7, (Frame("f", "a.py", 1), Frame("main", "m.py", 2)), False, 9, "T1", 2.0, 128.0, 3.0, 192.0
     )
     assert second.truncated
-    assert second.frames is first.frames is sampler.export()[0].frames
+    assert sampler.totals() == [
+        Totals(7, 9, "T1", 2.0, 128.0, 3.0, 192.0),
+        Totals(7, 0, "T2", 1.0, 64.0, 1.0, 64.0),
+    ]
+    assert sampler.frames(7) == first.frames
+    assert sampler.frames(8) == ()
     assert sampler.live_samples(7, 5)[0].birth == 1.5
     assert sampler.set_label(3) == 2
 
@@ -82,13 +106,28 @@ def test_the_agents_own_work_is_no_row_but_a_figure() -> None:
         (8, (("page", "a.py", 1),), False, theirs, "", 1.0, 64.0, 1.0, 64.0),
     ]
     assert [row.stack_id for row in sampler.export()] == [8]
+    assert [row.stack_id for row in sampler.totals()] == [8]
     assert sampler.stats() == {"interval": 512, "agent_bytes": 128.0, "interval_changes": 0}
+
+
+def test_a_profile_is_asked_for_with_names_and_without_the_agents_own_work() -> None:
+    native, labels = ScriptedExtension(), Labels()
+    sampler = NativeSampler(native, 512, 64, labels)
+    own = labels.intern(OWN_WORK)
+    encoded = sampler.profile(take=True)
+    sampler.give_back(encoded.allocated)
+    assert bytes(encoded.message) == b"message"
+    assert native.calls == [("profile", {0: "", own: OWN_WORK}, own, True), ("give_back", b"taken")]
+    assert sampler.stats()["agent_bytes"] == 77.0
 
 
 def test_the_stand_in_is_empty_and_says_why() -> None:
     sampler = NullSampler("no compiler")
     assert sampler.reason == "no compiler"
     assert (sampler.export(), list(sampler.owners([1], 1)), sampler.live_samples(1, 1)) == ([], [], [])
+    assert (sampler.totals(), sampler.frames(1)) == ([], ())
+    with pytest.raises(RuntimeError, match="no compiler"):
+        sampler.profile(take=True)
     assert (sampler.stats(), sampler.set_label(5)) == ({}, NO_LABEL)
 
 

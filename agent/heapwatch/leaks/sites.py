@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from heapq import nlargest
 
 from heapwatch_wire.sites import Frame, Stack, responsible
 
-from heapwatch.sampler import Row
+from heapwatch.sampler import Totals
+
+Frames = Callable[[int], Stack]
 
 MAX_SITES = 256
 MAX_POINTS = 360
 
 
-@dataclass
+@dataclass(slots=True)
 class SiteTotals:
     """What the sampler knows of one site now. Counters hold live bytes by stack, label and thread."""
 
@@ -28,9 +30,8 @@ class SiteTotals:
     stacks: Counter[int] = field(default_factory=Counter)
     labels: Counter[int] = field(default_factory=Counter)
     threads: Counter[str] = field(default_factory=Counter)
-    frames: dict[int, Stack] = field(default_factory=dict)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Totals) -> None:
         """Count `row`, which is one of this site's."""
         self.live_bytes += row.inuse_bytes
         self.live_objects += row.inuse_objects
@@ -40,24 +41,25 @@ class SiteTotals:
             self.stacks[row.stack_id] += row.inuse_bytes  # type: ignore[assignment]  # Counters hold floats too.
             self.labels[row.label] += row.inuse_bytes  # type: ignore[assignment]
             self.threads[row.thread] += row.inuse_bytes  # type: ignore[assignment]
-            self.frames[row.stack_id] = row.frames
 
-    def heaviest_stack(self) -> Stack:
+    def heaviest_stack(self, frames: Frames) -> Stack:
         """The stack with most live bytes; the site's own frame when nothing lives."""
         top = self.stacks.most_common(1)
-        return self.frames[top[0][0]] if top else (self.frame,)
+        return (frames(top[0][0]) if top else ()) or (self.frame,)
 
 
-def roll_up(rows: Iterable[Row], known: dict[int, Frame]) -> dict[Frame, SiteTotals]:
+def roll_up(rows: Iterable[Totals], known: dict[int, Frame], frames: Frames) -> dict[Frame, SiteTotals]:
     """The sites of `rows`, each stack counted where its responsible frame is.
 
-    `known` remembers the responsible frames by stack from one call to the next, for the stacks of `rows`.
+    `frames` tells the frames of a stack. `known` remembers the responsible ones by stack from one call to the
+    next, for the stacks of `rows`.
     """
     sites: dict[Frame, SiteTotals] = {}
     seen: dict[int, Frame] = {}
+    names = {frame: frame for frame in known.values()}
     for row in rows:
-        frame = seen.get(row.stack_id) or known.get(row.stack_id) or responsible(row.frames)
-        seen[row.stack_id] = frame
+        frame = seen.get(row.stack_id) or known.get(row.stack_id) or responsible(frames(row.stack_id))
+        frame = seen[row.stack_id] = names.setdefault(frame, frame)
         totals = sites.get(frame)
         if totals is None:
             totals = sites[frame] = SiteTotals(frame)

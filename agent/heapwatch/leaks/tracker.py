@@ -18,7 +18,7 @@ from heapwatch.identity import Identity
 from heapwatch.leaks.holders import HolderSearch, Outcome, Wanted
 from heapwatch.leaks.pace import Pace
 from heapwatch.leaks.roots import is_own_file
-from heapwatch.leaks.sites import History, SiteTotals, roll_up
+from heapwatch.leaks.sites import Frames, History, SiteTotals, roll_up
 from heapwatch.sampler import Sampler
 from heapwatch.threads import new_rlock, sleep
 
@@ -113,7 +113,7 @@ class LeakTracker:
     def sites(self) -> dict[Frame, SiteTotals]:
         """All sites as of now, with what they have allocated and freed."""
         with self._lock:
-            return roll_up(self._sampler.export(), self._responsible)
+            return roll_up(self._sampler.totals(), self._responsible, self._sampler.frames)
 
     def points(self, frame: Frame) -> list[tuple[float, float, float]]:
         """(Unix time, live bytes, live objects) of a site's recent past."""
@@ -144,11 +144,11 @@ class LeakTracker:
         deadline = time.monotonic() + limit
         while not search.advance() and time.monotonic() < deadline:
             sleep(2 * self._settings.holders_budget)
-        return describe_site(totals), search.outcomes()[0]
+        return describe_site(totals, self._sampler.frames), search.outcomes()[0]
 
     def _look(self, now: float) -> None:
         self._observed = now
-        self._sites = roll_up(self._sampler.export(live=True), self._responsible)
+        self._sites = roll_up(self._sampler.totals(live=True), self._responsible, self._sampler.frames)
         if now - self._identity.started >= THRESHOLDS.warmup:
             self._history.observe(now, self._sites)
 
@@ -195,7 +195,7 @@ class LeakTracker:
             verdict="leak" if finding.decision == "leak" else "suspicion",
             service=self._identity.service,
             version=self._identity.version,
-            site=describe_site(totals),
+            site=describe_site(totals, self._sampler.frames),
             type=suspect.outcome.type,
             live_bytes=totals.live_bytes,
             live_objects=totals.live_objects,
@@ -232,9 +232,9 @@ def _slope(points: Sequence[tuple[float, float, float]]) -> Growth:
     return Growth(rate, rate, rate, slope_of(times, counts))
 
 
-def describe_site(totals: SiteTotals) -> Site:
+def describe_site(totals: SiteTotals, frames: Frames) -> Site:
     """The site of `totals` with its heaviest stack."""
-    stack = totals.heaviest_stack()
+    stack = totals.heaviest_stack(frames)
     caller = own_caller(stack)
     frame = totals.frame
     return Site(

@@ -148,7 +148,7 @@ def test_without_samples_the_rest_works(client: Client, sampler: Any) -> None:
 
 
 def test_a_failing_handler_is_counted_and_the_next_request_served(client: Client, agent: Agent) -> None:
-    agent.sampler.export = lambda live=False: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    agent.sampler.profile = lambda take: 1 / 0  # type: ignore[method-assign,assignment,return-value]
     with pytest.raises(ControlError, match="ZeroDivisionError"):
         client.call(os.getpid(), "snapshot")
     assert agent.failures.counts["control"] == 1
