@@ -47,7 +47,7 @@ static PyObject *gil_row(const struct row *row)
 
 static PyObject *gil_total(const struct row *row)
 {
-    return Py_BuildValue("KINdddd", (unsigned long long)gil_id(row->stack, row->caller), row->label,
+    return Py_BuildValue("KINdddd", (unsigned long long)gil_stack_id(row->stack, row->caller), row->label,
                          gil_thread_name(row->thread), row->live_objects, row->live_bytes, row->alloc_objects,
                          row->alloc_bytes);
 }
