@@ -64,11 +64,10 @@ static size_t gil_bytes_of(PyObject *object)
     if (PyUnicode_CheckExact(object))
         return gil_str_bytes(object);
     size_t bytes = (size_t)type->tp_basicsize + _PyType_PreHeaderSize(Py_TYPE(object));
-    if (PyLong_CheckExact(object) || type == &PyBool_Type)
-        return bytes; /* its length is not where others have it */
-    if (type->tp_itemsize > 0 && !PyType_Check(object))
-        bytes += (size_t)type->tp_itemsize * (size_t)Py_ABS(Py_SIZE(object));
-    if (PyList_Check(object))
+    /* Others (int, generators, classes) have items as well, but no count of them where these have it. */
+    if (PyTuple_Check(object) || PyBytes_Check(object) || PyCode_Check(object))
+        bytes += (size_t)type->tp_itemsize * (size_t)Py_SIZE(object);
+    else if (PyList_Check(object))
         bytes += sizeof(PyObject *) * (size_t)((PyListObject *)object)->allocated;
     else if (PyDict_Check(object))
         bytes += gil_dict_bytes((PyDictObject *)object);

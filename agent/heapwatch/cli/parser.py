@@ -13,6 +13,7 @@ from heapwatch_wire.config import ConfigError
 
 from heapwatch.cli.commands import (
     attach,
+    census,
     diff,
     garbage,
     holders,
@@ -59,6 +60,7 @@ OWN: Mapping[str, Command] = {
     "top": top,
     "leaks": leaks,
     "holders": holders,
+    "census": census,
     "memory": memory,
     "snapshot": snapshot,
     "report": report,

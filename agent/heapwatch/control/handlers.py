@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from heapwatch_wire.evidence import to_json
 from heapwatch_wire.sites import site_id
 
+from heapwatch.control.census import census
 from heapwatch.control.garbage import collector
 from heapwatch.control.protocol import RequestError
 from heapwatch.leaks.tracker import LeakTracker
@@ -151,6 +152,7 @@ HANDLERS: dict[str, Handler] = {
     "top": top,
     "leaks": leaks,
     "holders": holders,
+    "census": census,
     "snapshot": snapshot,
     "gc": collector,
     "trim": trim,

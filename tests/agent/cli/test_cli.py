@@ -78,6 +78,23 @@ def service(spawn: Any, wait_until: Any, place: dict[str, str], heapwatch: list[
 
 
 @pytest.mark.integration
+def test_types_are_counted_and_compared(service: Any, command: Any, tmp_path: Path) -> None:
+    child = service("3000")
+    shown = command("census", str(child.pid), "--limit", "3").stdout
+    assert "bytearray" in shown.splitlines()[2]
+    answers = json.loads(command("census", str(child.pid), "--json").stdout)
+    assert answers[str(child.pid)]["types"]["__main__.Page"]["objects"] == 3000
+    answers[str(child.pid)]["types"]["__main__.Page"].update(objects=1000, bytes=0)
+    before = tmp_path / "before.json"
+    before.write_text(json.dumps(answers))
+    changed = command("census", str(child.pid), "--since", str(before)).stdout.splitlines()
+    page = next(line for line in changed if line.endswith("__main__.Page"))
+    assert "+2,000" in page
+    before.write_text("[]")
+    assert "is no census" in command("census", str(child.pid), "--since", str(before), code=1).stderr
+
+
+@pytest.mark.integration
 def test_a_service_is_looked_at_from_outside(
     service: Any, command: Callable[..., Any], wait_until: Any, tmp_path: Path
 ) -> None:
