@@ -6,7 +6,8 @@ sample point with probability 1/interval, and each sampled block stands for the 
 figure is an unbiased estimate.
 """
 
-from typing import TypeAlias, TypedDict
+from contextvars import ContextVar
+from typing import Any, TypeAlias, TypedDict
 
 Frame: TypeAlias = tuple[str, str, int]
 """(qualified function name, file, line). In native mode memory that native code asked of the C allocator has
@@ -63,6 +64,7 @@ class Stats(TypedDict):
     dropped_callers: int
     dropped_lifetimes: int
     dropped_interrupted: int
+    dropped_scopes: int
     thinned: int
     interval_doublings: int
     own_bytes: int
@@ -95,6 +97,31 @@ def set_interval(interval: int) -> None:
 
 def set_label(label: int) -> int:
     """Labels the samples of this thread from now on (32 bits, 0: none); returns the previous label."""
+
+class Scope:
+    """A piece of work whose memory is counted apart while it is open, whichever thread allocates and frees.
+
+    Samples belong to the scope that the context variable given to `follow` has when they are taken. What
+    counts in a scope counts in those around it too. 4096 can be open at once; one more counts nothing.
+    """
+
+    label: int
+    """Of samples taken in this scope, 32 bits; 0: that of the thread. Also when it is not open."""
+
+    def open(self, around: Scope | None) -> None:
+        """Counts from zero, inside the scope `around`."""
+
+    def counts(self) -> tuple[float, float, float, float]:
+        """(allocated bytes, allocated blocks, bytes of them that live, the most that lived), estimates."""
+
+    def close(self) -> tuple[float, float, float, float]:
+        """The same, for the last time: zeros afterwards."""
+
+def follow(variable: ContextVar[Any]) -> None:
+    """Takes label and scope of samples from the value of `variable` in the running context, if a Scope."""
+
+def current_label() -> int:
+    """The label that a sample taken now would have."""
 
 def export(since: int = 0, live: bool = False) -> list[Row]:
     """Totals of each (stack, label, thread) that changed after the clock (see stats) was at `since`; with

@@ -57,6 +57,7 @@ class Resident:
 
     def __post_init__(self) -> None:
         self.gc.running = self.requests.in_flight.running
+        self.requests.gc = self.gc
 
 
 def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, forked: bool = False) -> Agent:

@@ -72,6 +72,7 @@ class GcStats:
         self._place_sums = [0.0] * 2
         self._recent = [0.0] * (4 * RECENT)
         self._collections = 0
+        self.seconds = 0.0  # of all pauses
         self.last_full = 0.0
         self.last_full_collected = 0
         self._share_from = (time.monotonic(), 0.0)
@@ -151,6 +152,7 @@ class GcStats:
         bucket = bisect_left(PAUSE_BUCKETS, pause)
         self._counts[generation][bucket] += 1
         self._sums[generation] += pause
+        self.seconds += pause
         self._place_counts[self._inside][bucket] += 1
         self._place_sums[self._inside] += pause
         if generation == GENERATIONS - 1:

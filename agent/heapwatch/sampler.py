@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, cast
 
 from heapwatch_wire.sites import Frame, Stack
 
+from heapwatch.failures import logger
 from heapwatch.samplecost import measure_sample
+from heapwatch.scopes import Follows, follow
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -102,7 +104,7 @@ class Walk(Protocol):
     def census(self, stride: int, seconds: float) -> list[tuple[type, float, float, float, float]]: ...
 
 
-class Native(Protocol):
+class Native(Follows, Protocol):
     """What the C extension `heapwatch._sampler` offers."""
 
     def start(self, interval: int, max_depth: int, seed: int = 0) -> None: ...
@@ -205,6 +207,10 @@ class NativeSampler:
     def start(self) -> None:
         """Install the hooks and sample; RuntimeError, saying why, where that is not supported."""
         self._native.start(self._interval, self._max_depth)
+        if not follow(self._native):
+            logger.warning(
+                "heapwatch: this Python keeps its contexts in an unknown way: no endpoints are told apart"
+            )
 
     def stop(self) -> None:
         """Take no more samples."""

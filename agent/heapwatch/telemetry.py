@@ -16,6 +16,7 @@ from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
 from heapwatch.gctuner.points import gc_points
 from heapwatch.gctuner.tuner import Tuner
+from heapwatch.instrument.points import live_points, request_points
 from heapwatch.instrument.requests import Requests
 from heapwatch.memory.breakdown import Breakdown
 from heapwatch.phases import Phases
@@ -143,14 +144,9 @@ class Telemetry:
             yield from _counts("heapwatch.agent.dropped", "heapwatch.reason", dict(self.courier.dropped))
 
     def _requests(self) -> Iterator[Point]:
-        metric = BY_NAME["http.server.request.duration"]
-        for key, durations in self.requests.durations().items():
-            attributes = {"http.request.method": key.method}
-            if key.route:
-                attributes["http.route"] = key.route
-            if key.status:
-                attributes["http.response.status_code"] = str(key.status)
-            yield Histogram(metric, tuple(durations.counts), durations.sum, attributes)
+        self.requests.settle()
+        yield from request_points(self.requests.totals())
+        yield from live_points(self.sampler)
 
     def _phases(self) -> Iterator[Point]:
         metric = BY_NAME["heapwatch.phase.duration"]

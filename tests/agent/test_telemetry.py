@@ -19,6 +19,7 @@ from heapwatch.instrument.requests import Requests
 from heapwatch.memory.own import OwnMemory
 from heapwatch.phases import Phase, Phases
 from heapwatch.process import ProcessReader
+from heapwatch.sampler import Row
 from heapwatch.telemetry import Telemetry
 from heapwatch_wire import otlp
 from heapwatch_wire.metrics import METRICS
@@ -66,7 +67,12 @@ def telemetry(sampler: ScriptedSampler, container: CgroupReader) -> Telemetry:
         courier.offer(Delivery("metrics", "/", "", b""))
     failures.counts["leaks"] += 1
     requests = Requests(sampler)
-    requests.record("GET", "/p/<int:id>", 200, 0.02)
+    request = requests.begin("GET")
+    request.matched("/p/<int:id>")
+    request.started(200)
+    request.end()
+    requests.begin_task("task shop.resize").end()
+    sampler.rows = [Row(1, (), False, request.label, "", 1.0, 100.0, 2.0, 200.0)]
     phases = Phases()
     with Phase(phases, "parse"):
         pass

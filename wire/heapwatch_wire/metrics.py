@@ -16,6 +16,8 @@ Source = Literal["agent", "collector", "analyzer", "app"]
 
 PAUSE_BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+SIZE_BUCKETS = tuple(float(1 << power) for power in range(12, 31, 2))  # 4 KiB to 1 GiB
+QUERY_BUCKETS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 _UNIT_SUFFIX = {"By": "bytes", "s": "seconds", "1": "ratio", "By/s": "bytes_per_second"}
 
@@ -50,6 +52,7 @@ def label(attribute: str) -> str:
 
 
 _GENERATION = ("cpython.gc.generation",)
+_ENDPOINT = ("heapwatch.endpoint",)
 _SITE = ("heapwatch.site", "code.function.name", "code.file.path", "code.line.number")
 
 METRICS: tuple[Metric, ...] = (
@@ -242,6 +245,96 @@ METRICS: tuple[Metric, ...] = (
         "Duration of HTTP server requests.",
         ("http.request.method", "http.route", "http.response.status_code"),
         DURATION_BUCKETS,
+    ),
+    Metric(
+        "heapwatch.task.duration",
+        "histogram",
+        "s",
+        "Duration of tasks of a queue and of tagged jobs, by name and outcome.",
+        ("heapwatch.endpoint", "heapwatch.outcome"),
+        DURATION_BUCKETS,
+    ),
+    Metric(
+        "heapwatch.endpoint.allocated",
+        "histogram",
+        "By",
+        "Estimated bytes that a request, task or job allocated.",
+        _ENDPOINT,
+        SIZE_BUCKETS,
+    ),
+    Metric(
+        "heapwatch.endpoint.allocations",
+        "counter",
+        "{allocation}",
+        "Estimated blocks that requests allocated.",
+        _ENDPOINT,
+    ),
+    Metric(
+        "heapwatch.endpoint.retained",
+        "counter",
+        "By",
+        "Estimated bytes that requests allocated and that lived when they ended.",
+        _ENDPOINT,
+    ),
+    Metric(
+        "heapwatch.endpoint.peak",
+        "histogram",
+        "By",
+        "Estimated bytes that lived at once of what a request allocated.",
+        _ENDPOINT,
+        SIZE_BUCKETS,
+    ),
+    Metric(
+        "heapwatch.endpoint.live",
+        "gauge",
+        "By",
+        "Estimated bytes that live now, by the endpoint that allocated them.",
+        _ENDPOINT,
+    ),
+    Metric(
+        "heapwatch.endpoint.gc.pause",
+        "histogram",
+        "s",
+        "Time that garbage collections stopped a request.",
+        _ENDPOINT,
+        PAUSE_BUCKETS,
+    ),
+    Metric(
+        "heapwatch.endpoint.cpu",
+        "histogram",
+        "s",
+        "CPU time of a request; absent where greenlets share a thread.",
+        _ENDPOINT,
+        PAUSE_BUCKETS,
+    ),
+    Metric(
+        "heapwatch.endpoint.queries",
+        "histogram",
+        "{query}",
+        "Statements that a request sent to databases.",
+        _ENDPOINT,
+        QUERY_BUCKETS,
+    ),
+    Metric(
+        "heapwatch.endpoint.queries.repeated",
+        "counter",
+        "{query}",
+        "Statements beyond the first of those that one request executed five times or more (N+1).",
+        _ENDPOINT,
+    ),
+    Metric(
+        "heapwatch.endpoint.queries.time",
+        "counter",
+        "s",
+        "Time that requests waited for databases.",
+        _ENDPOINT,
+    ),
+    Metric(
+        "heapwatch.endpoint.templates.time",
+        "counter",
+        "s",
+        "Time that requests rendered templates.",
+        _ENDPOINT,
     ),
     # The collector about itself.
     Metric(

@@ -1,6 +1,6 @@
 """OTLP metrics (opentelemetry-proto, metrics v1) in protobuf and JSON, with the standard library.
 
-Gauges, monotonic cumulative sums and explicit-bucket cumulative histograms; no exemplars.
+Gauges, monotonic cumulative sums and explicit-bucket cumulative histograms with exemplars.
 """
 
 from __future__ import annotations
@@ -34,13 +34,27 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Exemplar:
+    """A value that a histogram has counted: when (Unix seconds), in which trace and span (hexadecimal)."""
+
+    value: float
+    time: float
+    trace_id: str
+    span_id: str
+
+
+@dataclass(frozen=True)
 class Histogram:
-    """A point of a histogram since its start: `counts` has one more entry than the metric has buckets."""
+    """A point of a histogram since its start: `counts` has one more entry than the metric has buckets.
+
+    `exemplars` by the number of the bucket that they fell into.
+    """
 
     metric: Metric
     counts: tuple[int, ...]
     sum: float
     attributes: Attributes = field(default_factory=dict)
+    exemplars: Mapping[int, Exemplar] = field(default_factory=dict)
 
 
 Point: TypeAlias = Number | Histogram
@@ -98,6 +112,8 @@ def _point(point: Point, start: int, now: int) -> Writer:
     if isinstance(point, Histogram):
         out.fixed64(4, sum(point.counts)).double(5, point.sum, keep=True)
         out.fixed64s(6, point.counts).doubles(7, point.metric.buckets)
+        for exemplar in point.exemplars.values():
+            out.message(8, _exemplar(exemplar))
         _write_attributes(out, 9, point.attributes)
         return out
     if isinstance(point.value, int):
@@ -106,6 +122,11 @@ def _point(point: Point, start: int, now: int) -> Writer:
         out.double(4, point.value, keep=True)
     _write_attributes(out, 7, point.attributes)
     return out
+
+
+def _exemplar(exemplar: Exemplar) -> Writer:
+    out = Writer().fixed64(2, _nanos(exemplar.time)).double(3, exemplar.value, keep=True)
+    return out.data(4, bytes.fromhex(exemplar.span_id)).data(5, bytes.fromhex(exemplar.trace_id))
 
 
 def _write_attributes(out: Writer, number: int, attributes: Attributes) -> None:
@@ -147,10 +168,20 @@ def _point_json(point: Point, start: str, now: str) -> dict[str, Any]:
             "sum": _double_json(point.sum),
             "bucketCounts": [str(count) for count in point.counts],
             "explicitBounds": list(point.metric.buckets),
+            "exemplars": [_exemplar_json(exemplar) for exemplar in point.exemplars.values()],
         }
     if isinstance(point.value, int):
         return {**common, "asInt": str(point.value)}
     return {**common, "asDouble": _double_json(point.value)}
+
+
+def _exemplar_json(exemplar: Exemplar) -> dict[str, Any]:
+    return {
+        "timeUnixNano": str(_nanos(exemplar.time)),
+        "asDouble": _double_json(exemplar.value),
+        "spanId": exemplar.span_id,
+        "traceId": exemplar.trace_id,
+    }
 
 
 def _attributes_json(attributes: Attributes) -> list[dict[str, Any]]:

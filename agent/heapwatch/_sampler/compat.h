@@ -7,6 +7,7 @@
 
 #define Py_BUILD_CORE 1
 #include <Python.h>
+#include <internal/pycore_context.h>
 #include <internal/pycore_frame.h>
 #undef Py_BUILD_CORE
 

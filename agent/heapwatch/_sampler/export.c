@@ -173,11 +173,11 @@ PyObject *gil_stats(void)
     bool intact = gil_install_check();
     struct live now = gil_copy_live();
     return Py_BuildValue(
-        "{sisisIsIsKsIsIsKsKsKsKsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "native", (int)hooks.native, "interval", now.interval,
+        "{sisisIsIsKsIsIsKsKsKsKsKsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "native", (int)hooks.native, "interval", now.interval,
         "max_depth", hooks.max_depth, "samples", now.drawn, "live_samples", now.count, "pre_fork_samples", now.inherited,
         "dropped_table_full", now.full, "dropped_displaced", now.displaced, "dropped_stacks", stacks.refused,
         "dropped_rows", rows.refused, "dropped_callers", callers.refused, "dropped_lifetimes", lifetimes.refused, "dropped_interrupted",
-        (unsigned long long)hook_lock_refused,
+        (unsigned long long)hook_lock_refused, "dropped_scopes", hook_scopes_refused,
         "thinned", now.thinned, "interval_doublings", now.doublings, "own_bytes",
         (unsigned long long)gil_own_bytes(), "padding_bytes", hooks.pad ? now.padding : (uint64_t)0, "hooks_intact", (int)intact,
         "watches_frees", (int)install.watches_frees, "rewraps", install.rewraps, "incomplete_since",

@@ -27,6 +27,7 @@
 
 #include "asserts.h"
 #include "callers.h"
+#include "context.h"
 #include "lifetimes.h"
 #include "live.h"
 #include "lock.h"
@@ -77,16 +78,18 @@ static void hook_enter(struct sample *sample)
 /* Enters a block that was just allocated. */
 static void hook_track(void *address, size_t size, enum domain domain)
 {
-    uint32_t stack = STACK_NONE, thread = THREAD_OTHER, label = hook_label();
-    if (hook_trace(&trace, hooks.max_depth)) {
+    uint32_t stack = STACK_NONE, thread = THREAD_OTHER;
+    bool python = hook_trace(&trace, hooks.max_depth);
+    if (python) {
         stack = hook_stack_find(&trace);
         thread = hook_thread_number();
     }
+    struct work work = hook_work(python);
     bool taken;
     if (!hook_lock_in_time(&taken))
         return;
-    struct sample sample = {.row = hook_row_find(stack, 0, label, thread), .address = (uintptr_t)address,
-                            .size = size, .domain = domain, .interval = live.interval};
+    struct sample sample = {.row = hook_row_find(stack, 0, work.label, thread), .scope = work.scope,
+                            .address = (uintptr_t)address, .size = size, .domain = domain, .interval = live.interval};
     hook_enter(&sample);
     hook_unlock(taken);
 }
@@ -95,19 +98,21 @@ static void hook_track(void *address, size_t size, enum domain domain)
  * `caller` is the code that asked. What the interpreter asks for is told by the Python stack alone. */
 void hook_track_below(void *address, size_t size, uint32_t interval, enum domain domain, uintptr_t caller)
 {
-    uint32_t stack = caller ? STACK_NONE : STACK_RAW, thread = hook_thread_known(), label = hook_label();
-    bool told = !caller;
-    if (hook_holds_gil() && hook_trace(&trace, hooks.max_depth)) {
+    uint32_t stack = caller ? STACK_NONE : STACK_RAW, thread = hook_thread_known();
+    bool told = !caller, python = hook_holds_gil() && hook_trace(&trace, hooks.max_depth);
+    if (python) {
         stack = hook_stack_find(&trace);
         thread = hook_thread_number();
         told |= stack != STACK_NONE && (in_module(&native.interpreter, caller) || in_module(&native.ours, caller));
     }
+    struct work work = hook_work(python);
     bool taken;
     if (!hook_lock_in_time(&taken))
         return;
     uint32_t number = told ? 0 : hook_caller_find(caller);
-    struct sample sample = {.row = hook_row_find(stack, number, label, thread), .address = (uintptr_t)address,
-                            .size = size < SIZE_MOST ? size : SIZE_MOST, .domain = domain, .interval = interval};
+    struct sample sample = {.row = hook_row_find(stack, number, work.label, thread), .scope = work.scope,
+                            .address = (uintptr_t)address, .size = size < SIZE_MOST ? size : SIZE_MOST,
+                            .domain = domain, .interval = interval};
     hook_enter(&sample);
     hook_unlock(taken);
 }

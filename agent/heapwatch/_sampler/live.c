@@ -83,6 +83,7 @@ static void row_add(const struct sample *sample, int sign)
     live.inherited += sample->generation == (live.generation & 0xffff) ? 0 : (uint32_t)sign;
     live.live_objects = live.count ? live.live_objects + sign * weight.objects : 0;
     live.live_bytes = live.count ? live.live_bytes + sign * weight.bytes : 0;
+    hook_scope_retains(sample->scope, sign * weight.bytes);
 }
 
 static void link_sample(const struct sample *sample)
@@ -172,6 +173,7 @@ void hook_live_insert(const struct sample *sample)
     row->alloc_bytes += weight.bytes;
     live.alloc_objects += weight.objects;
     live.alloc_bytes += weight.bytes;
+    hook_scope_allocated(sample->scope, weight);
     live.drawn++;
     while (live.count >= LIVE_LIMIT - LIVE_LIMIT / 8 && live.interval < INTERVAL_LIMIT)
         thin();

@@ -9,6 +9,7 @@
 #include "memory.h"
 #include "random.h"
 #include "rows.h"
+#include "scopes.h"
 
 #include <stdatomic.h>
 
@@ -22,11 +23,13 @@
  * mode, the C allocator. */
 enum domain { DOMAIN_OBJ, DOMAIN_MEM, DOMAIN_COUNT, DOMAIN_RAW = DOMAIN_COUNT, DOMAIN_MALLOC };
 
+_Static_assert(ROW_LIMIT < 1u << (32 - SCOPE_NUMBER_BITS), "a sample must name each row");
+
 #define SIZE_MOST (((uint64_t)1 << 46) - 1)
 
 struct sample {
     uint32_t next; /* of the same head; 0 ends. Of one that ended: bucket of its age */
-    uint32_t row;
+    uint32_t row : 32 - SCOPE_NUMBER_BITS, scope : SCOPE_NUMBER_BITS; /* scope: that it was allocated in */
     uintptr_t address;
     uint64_t size : 46, domain : 2, generation : 16; /* generation: forks that lay before the sample */
     uint32_t interval;                                /* that the sample was drawn at */

@@ -13,6 +13,7 @@
 #include "live.h"
 #include "objects.h"
 #include "profile.h"
+#include "scope_type.h"
 #include "stacks.h"
 #include "threads.h"
 
@@ -215,6 +216,7 @@ static int gil_prepare(PyObject *module)
 }
 
 static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, gil_add_scope_type},
     {Py_mod_exec, gil_walk_open},
     {Py_mod_exec, gil_prepare},
 #if PY_VERSION_HEX >= 0x030C0000

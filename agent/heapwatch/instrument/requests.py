@@ -1,122 +1,113 @@
-"""What the agent keeps about requests: the thread's label while one runs, and durations when it ends."""
+"""What the agent keeps about requests, tasks and jobs, from their begin to the delivery."""
 
 from __future__ import annotations
 
-import time
-from bisect import bisect_left
-from dataclasses import dataclass
+from collections import deque
 from typing import NamedTuple
 
-from heapwatch_wire.metrics import DURATION_BUCKETS
-
+from heapwatch.gcstats import GcStats
+from heapwatch.instrument.distribution import Trace
+from heapwatch.instrument.endpoints import Ended, Endpoint, Endpoints, Totals
 from heapwatch.instrument.inflight import InFlight
+from heapwatch.instrument.work import Work
 from heapwatch.sampler import Sampler
-from heapwatch.threads import new_rlock
 
-MAX_ROUTES = 1000
 OTHER = "_OTHER"
+OBSERVATIONS = 10_000
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
 
 
-class RequestKey(NamedTuple):
-    """Method, route template ("" when unknown) and status code of requests."""
+class Observation(NamedTuple):
+    """A request that has ended."""
 
-    method: str
-    route: str
-    status: int
-
-
-@dataclass
-class Durations:
-    """Counts of DURATION_BUCKETS and one more, and the sum in seconds."""
-
-    counts: list[int]
-    sum: float = 0.0
+    endpoint: Endpoint
+    ended: Ended
 
 
 class Requests:
-    """Labels threads and collects durations, for as long as the process lives.
+    """Begins pieces of work and collects what they came to, for as long as the process lives.
 
-    The lock is re-entrant: a garbage collection inside it may close a forgotten response, which ends
-    a request.
+    `observations` is None unless somebody wants to hear of each single request; then it keeps the last ones.
     """
 
-    def __init__(self, sampler: Sampler) -> None:
+    def __init__(self, sampler: Sampler, gc: GcStats | None = None) -> None:
         self.in_flight = InFlight()
+        self.gc = GcStats() if gc is None else gc
+        self.observations: deque[Observation] | None = None
         self.reset(sampler)
 
     def reset(self, sampler: Sampler) -> None:
-        """Forget all durations, label with `sampler`, and renew the lock, which a fork may leave taken."""
-        self._sampler = sampler
-        self._lock = new_rlock()
-        self._durations: dict[RequestKey, Durations] = {}
+        """Forget all that was counted, as in a child after fork, and label with `sampler`."""
+        self._labels = sampler.labels
+        self._endpoints = Endpoints()
+        self.observations = None
         self.in_flight.clear()
 
+    def label(self, name: str) -> int:
+        """The sampler's number for an endpoint of that name."""
+        return self._labels.intern(name)
+
     def begin(self, method: str) -> Request:
-        """A request that starts on this thread."""
+        """An HTTP request that starts in this context."""
         return Request(self, method if method in _METHODS else OTHER)
 
-    def durations(self) -> dict[RequestKey, Durations]:
-        """A copy of what was collected so far."""
-        with self._lock:
-            return {key: Durations(list(d.counts), d.sum) for key, d in self._durations.items()}
+    def begin_task(self, name: str) -> Work:
+        """A task of a queue that starts in this context, such as "task shop.resize"."""
+        return Work(self, Endpoint(name, "task"), "failure")
 
-    def label(self, name: str) -> int:
-        """Name what this thread works on; returns the label before."""
-        return self._sampler.set_label(self._sampler.labels.intern(name))
+    def begin_job(self, name: str) -> Work:
+        """A piece of work that the service has named."""
+        return Work(self, Endpoint(name, "job"), "success")
 
-    def restore(self, label: int) -> None:
-        """Give this thread an earlier label."""
-        self._sampler.set_label(label)
+    def record(self, endpoint: Endpoint, ended: Ended) -> None:
+        """Count one that has ended."""
+        self._endpoints.record(endpoint, ended)
+        observations = self.observations
+        if observations is not None:
+            observations.append(Observation(endpoint, ended))
 
-    def record(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one request."""
-        key = RequestKey(method, route, status)
-        with self._lock:
-            found = self._durations.get(key)
-            if found is None:
-                if len(self._durations) >= MAX_ROUTES:
-                    key = RequestKey(OTHER, "", 0)
-                found = self._durations.setdefault(key, Durations([0] * (len(DURATION_BUCKETS) + 1)))
-            found.counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
-            found.sum += seconds
+    def observe(self) -> deque[Observation]:
+        """Keep single requests from now on, at most OBSERVATIONS of them; who reads them takes them out."""
+        if self.observations is None:
+            self.observations = deque(maxlen=OBSERVATIONS)
+        return self.observations
+
+    def totals(self) -> list[Totals]:
+        """A copy of what was collected so far, by endpoint."""
+        return self._endpoints.copies()
+
+    def settle(self) -> None:
+        """Give places in the table of endpoints to the busiest; now and then, not in a request."""
+        self._endpoints.settle()
 
 
-class Request:
-    """A request that runs. `matched` when the route is known; `end` once, later calls do nothing."""
+class Request(Work):
+    """An HTTP request. `matched` when the route is known, `started` when the response is."""
 
-    __slots__ = ("_before", "_began", "_in_flight", "_method", "_number", "_requests", "_route", "status")
+    __slots__ = ("_method", "prefix")
 
     def __init__(self, requests: Requests, method: str) -> None:
-        self._requests: Requests | None = requests
         self._method = method
-        self._route = ""
-        self.status = 500
-        self._in_flight = requests.in_flight
-        self._number = self._in_flight.enter()
-        self._before = requests.label(method)
-        self._began = time.perf_counter()
+        self.prefix = ""
+        super().__init__(requests, Endpoint(method, "request", method), "500")
 
     def matched(self, route: str) -> None:
         """The request belongs to the route template `route`, such as "/p/<int:id>"."""
         if self._requests is not None:
-            self._route = route
-            self._requests.label(f"{self._method} {route}")
+            name = f"{self._method} {route}"
+            self._endpoint = Endpoint(name, "request", self._method, route)
+            self.label = self._requests.label(name)
 
-    def end(self) -> None:
-        """The response is out, or failed."""
-        requests, self._requests = self._requests, None
-        if requests is not None:
-            requests.restore(self._before)
-            requests.record(self._method, self._route, self.status, time.perf_counter() - self._began)
-            self._in_flight.leave(self._number)
+    def started(self, status: int, trace: Trace | None = None) -> None:
+        """The response begins, with this status (0 when it is no number)."""
+        self.outcome = str(status) if status else ""
+        self.trace = trace
+
+    def failed(self) -> None:
+        """The application raised an exception, so the server answers 500, unless the response has begun."""
+        self.outcome = "500"
 
     def sent(self) -> None:
         """The server has sent the response: `end`, and a moment at which work delays no client."""
         self.end()
         self._in_flight.boundary()
-
-    def __del__(self) -> None:
-        # A server that forgets a response must not leave a request running for ever.
-        if self._requests is not None:
-            self._in_flight.leave(self._number)

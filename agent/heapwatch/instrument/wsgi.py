@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from heapwatch.instrument.requests import Request, Requests
+from heapwatch.instrument.traces import trace_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,13 +36,15 @@ class WsgiMiddleware:
             | tuple[None, None, None]
             | None = None,
         ) -> Any:
-            request.status = int(status[:3]) if status[:3].isdigit() else 0
+            request.started(
+                int(status[:3]) if status[:3].isdigit() else 0, trace_of(environ.get("HTTP_TRACEPARENT"))
+            )
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
         try:
             body = self._application(environ, start)
         except BaseException:
-            request.status = 500
+            request.failed()
             request.end()
             raise
         complete = isinstance(body, list | tuple)
@@ -78,6 +81,9 @@ class _Body:
             yield from self._body
         finally:
             self._request.end()
+
+    def __del__(self) -> None:
+        self._request.end()
 
     def close(self) -> None:
         """Called by the server after the last byte, or when the client went away."""

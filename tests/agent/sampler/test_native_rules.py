@@ -15,6 +15,7 @@ SOURCES = Path(__file__).parents[3] / "agent" / "heapwatch" / "_sampler"
 LIBRARY = SOURCES.parent / "_native"
 HOOK_FILES = (
     "callers",
+    "context",
     "hooks",
     "lifetimes",
     "live",
@@ -23,6 +24,7 @@ HOOK_FILES = (
     "random",
     "raw",
     "rows",
+    "scopes",
     "stacks",
     "threads",
     "trace",

@@ -1,0 +1,71 @@
+"""The rows of the metric table that are about requests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from heapwatch_wire.metrics import BY_NAME
+from heapwatch_wire.otlp import Histogram, Number, Point
+
+from heapwatch.instrument.distribution import Distribution
+from heapwatch.instrument.endpoints import MAX_ENDPOINTS, Endpoint, Totals
+from heapwatch.sampler import NO_LABEL, OTHER_ENDPOINTS, Sampler
+
+
+def request_points(all_totals: Iterable[Totals]) -> Iterator[Point]:
+    """A point of each metric about requests, for each endpoint."""
+    for totals in all_totals:
+        attributes = {"heapwatch.endpoint": totals.endpoint.name}
+        for outcome, durations in totals.outcomes.items():
+            yield _durations(totals.endpoint, outcome, durations)
+        yield _histogram("heapwatch.endpoint.allocated", totals.allocated, attributes)
+        yield _histogram("heapwatch.endpoint.peak", totals.peak, attributes)
+        yield _histogram("heapwatch.endpoint.gc.pause", totals.gc, attributes)
+        if any(totals.cpu.counts):
+            yield _histogram("heapwatch.endpoint.cpu", totals.cpu, attributes)
+        yield _histogram("heapwatch.endpoint.queries", totals.queries, attributes)
+        for name, value in (
+            ("heapwatch.endpoint.allocations", totals.allocations),
+            ("heapwatch.endpoint.retained", totals.retained),
+            ("heapwatch.endpoint.queries.repeated", totals.repeated_queries),
+            ("heapwatch.endpoint.queries.time", totals.query_seconds),
+            ("heapwatch.endpoint.templates.time", totals.template_seconds),
+        ):
+            yield Number(BY_NAME[name], value, attributes)
+
+
+def live_points(sampler: Sampler) -> Iterator[Point]:
+    """What lives now, by the endpoint that allocated it."""
+    live: Counter[str] = Counter()
+    for row in sampler.export(live=True):
+        if row.label != NO_LABEL:
+            live[sampler.labels.name(row.label)] += row.inuse_bytes  # type: ignore[assignment]  # bytes are floats
+    largest = live.most_common()
+    for name, size in largest[MAX_ENDPOINTS:]:
+        live[OTHER_ENDPOINTS] += size
+        del live[name]
+    for name, size in live.items():
+        yield Number(BY_NAME["heapwatch.endpoint.live"], size, {"heapwatch.endpoint": name})
+
+
+def duration_attributes(endpoint: Endpoint, outcome: str) -> tuple[str, dict[str, str]]:
+    """Name of the duration metric of such requests, and its attributes."""
+    if endpoint.kind != "request":
+        return "heapwatch.task.duration", {"heapwatch.endpoint": endpoint.name, "heapwatch.outcome": outcome}
+    attributes = {"http.request.method": endpoint.method}
+    if endpoint.route:
+        attributes["http.route"] = endpoint.route
+    if outcome:
+        attributes["http.response.status_code"] = outcome
+    return "http.server.request.duration", attributes
+
+
+def _durations(endpoint: Endpoint, outcome: str, durations: Distribution) -> Histogram:
+    name, attributes = duration_attributes(endpoint, outcome)
+    return _histogram(name, durations, attributes)
+
+
+def _histogram(name: str, distribution: Distribution, attributes: dict[str, str]) -> Histogram:
+    counts, exemplars = tuple(distribution.counts), distribution.exemplars
+    return Histogram(BY_NAME[name], counts, distribution.sum, attributes, exemplars)

@@ -1,0 +1,167 @@
+"""A piece of work that runs: a request, a task of a queue, a tagged job; measured until it ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+from _thread import get_ident
+from typing import TYPE_CHECKING
+
+from heapwatch.instrument.distribution import Trace
+from heapwatch.instrument.endpoints import Ended, Endpoint
+from heapwatch.instrument.statements import Statements
+from heapwatch.scopes import CURRENT, Scope
+
+if TYPE_CHECKING:
+    from heapwatch.instrument.requests import Requests
+
+UNKNOWN = 0
+_NO_REPEATS: dict[str, tuple[int, str]] = {}
+
+
+class Work(Scope):
+    """Runs from its making to `end`; calls after that do nothing.
+
+    It is the innermost piece of work of the context that made it, until it ends. CPU time is that of the
+    thread that begins and ends it; `step_began` and `step_ended` tell it the time of a task instead. Under
+    gevent it is unknown, for other greenlets run on the same thread meanwhile.
+    """
+
+    __slots__ = (
+        "_around",
+        "_before",
+        "_began",
+        "_cpu",
+        "_cpu_began",
+        "_endpoint",
+        "_gc_began",
+        "_in_flight",
+        "_number",
+        "_requests",
+        "_statements",
+        "_template_depth",
+        "_template_seconds",
+        "_thread",
+        "outcome",
+        "trace",
+    )
+
+    def __init__(self, requests: Requests, endpoint: Endpoint, outcome: str) -> None:
+        self._requests: Requests | None = None  # until it runs, for __del__
+        self._endpoint = endpoint
+        self.outcome = outcome
+        self.trace: Trace | None = None
+        self._statements: Statements | None = None
+        self._template_depth = 0
+        self._template_seconds = 0.0
+        self.label = requests.label(endpoint.name)
+        self._before = CURRENT.get()
+        # A request is part of no other, even where a server starts the next one from within the one before.
+        self._around = None if endpoint.kind == "request" else current()
+        self._in_flight = requests.in_flight
+        self._number = self._in_flight.enter() if self._around is None else 0
+        self.open(self._around)
+        CURRENT.set(self)
+        self._thread = UNKNOWN if _in_greenlet() else get_ident()
+        self._cpu = 0.0
+        self._gc_began = requests.gc.seconds
+        self._cpu_began = time.thread_time()
+        self._began = time.perf_counter()
+        self._requests = requests
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._requests is not None
+
+    def step_began(self) -> None:
+        """A task that does this work is resumed by the event loop; other work ran on this thread before."""
+        self._thread = get_ident()
+        self._cpu_began = time.thread_time()
+
+    def step_ended(self) -> None:
+        """The task waits, or has ended."""
+        if self._thread:
+            now = time.thread_time()
+            self._cpu += now - self._cpu_began
+            self._cpu_began = now
+
+    def executed(self, statement: str, seconds: float) -> None:
+        """A statement was sent to a database, and answered after `seconds`."""
+        if self._statements is None:
+            self._statements = Statements()
+        self._statements.add(statement, seconds)
+
+    def template_began(self) -> None:
+        """A template is rendered, perhaps inside another."""
+        if not self._template_depth:
+            self._template_seconds -= time.perf_counter()
+        self._template_depth += 1
+
+    def template_ended(self) -> None:
+        """The same template is finished."""
+        self._template_depth -= 1
+        if not self._template_depth:
+            self._template_seconds += time.perf_counter()
+
+    def end(self) -> None:
+        """The work is done, or failed: count it."""
+        requests, self._requests = self._requests, None
+        if requests is None:
+            return
+        seconds = time.perf_counter() - self._began
+        if CURRENT.get() is self:  # a response may be closed in another context
+            CURRENT.set(self._before)
+        requests.record(self._endpoint, self._sum_up(seconds, requests.gc.seconds))
+        self._leave()
+
+    def _sum_up(self, seconds: float, gc_now: float) -> Ended:
+        cpu = None
+        if self._thread == get_ident():
+            cpu = self._cpu + time.thread_time() - self._cpu_began
+        allocated, allocations, retained, peak = self.close()
+        done = self._statements
+        if done is not None and self._around is not None:
+            self._around.take_over(done)
+        return Ended(
+            self.outcome,
+            seconds,
+            cpu,
+            gc_now - self._gc_began,
+            allocated,
+            allocations,
+            retained,
+            peak,
+            done.count if done else 0,
+            done.seconds if done else 0.0,
+            done.repeats if done else _NO_REPEATS,
+            self._template_seconds,
+            self.trace,
+        )
+
+    def take_over(self, statements: Statements) -> None:
+        """Statements of work that was done inside this one."""
+        if self._statements is None:
+            self._statements = Statements()
+        self._statements.merge(statements)
+
+    def _leave(self) -> None:
+        self._before = self._around = None
+        if self._number:
+            self._in_flight.leave(self._number)
+
+    def __del__(self) -> None:
+        # A server that forgets a response must not leave a request running for ever.
+        if self._requests is not None:
+            self._leave()
+
+
+def current() -> Work | None:
+    """The innermost piece of work of this context that runs."""
+    scope = CURRENT.get()
+    return scope if isinstance(scope, Work) and scope.running else None
+
+
+def _in_greenlet() -> bool:
+    greenlet = sys.modules.get("greenlet")
+    return greenlet is not None and greenlet.getcurrent().parent is not None

@@ -1,0 +1,88 @@
+"""The table of endpoints stays small, keeps the busiest, and loses no request."""
+
+from __future__ import annotations
+
+import pytest
+from heapwatch.instrument.distribution import Trace
+from heapwatch.instrument.endpoints import MAX_OUTCOMES, MAX_REPEATS, Ended, Endpoint, Endpoints, Totals
+
+ENDED = Ended("200", 0.02, 0.01, 0.0, 5000.0, 50.0, 100.0, 6000.0, 0, 0.0, {}, 0.0, None)
+
+
+def endpoint(name: str) -> Endpoint:
+    return Endpoint(f"GET /{name}", "request", "GET", f"/{name}")
+
+
+def requests(endpoints: Endpoints) -> dict[str, int]:
+    return {totals.endpoint.name: totals.requests for totals in endpoints.copies()}
+
+
+def test_requests_add_up() -> None:
+    endpoints = Endpoints()
+    trace = Trace("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    endpoints.record(endpoint("a"), ENDED)
+    endpoints.record(endpoint("a"), ENDED._replace(outcome="500", allocated=3e6, cpu=None, trace=trace))
+    [totals] = endpoints.copies()
+    assert totals.requests == 2
+    assert {outcome: sum(d.counts) for outcome, d in totals.outcomes.items()} == {"200": 1, "500": 1}
+    assert totals.allocated.sum == 3_005_000
+    assert (sum(totals.cpu.counts), totals.cpu.sum) == (1, 0.01)
+    assert totals.allocations == 100
+    assert totals.retained == 200
+    [exemplar] = totals.allocated.exemplars.values()
+    assert (exemplar.value, exemplar.trace_id, exemplar.span_id) == (3e6, *trace)
+
+
+def test_endpoints_beyond_the_limit_are_counted_together_by_kind() -> None:
+    endpoints = Endpoints(limit=2)
+    for name in ("a", "b", "c", "d", "d"):
+        endpoints.record(endpoint(name), ENDED)
+    endpoints.record(Endpoint("resize", "task"), ENDED)
+    assert requests(endpoints) == {"GET /a": 1, "GET /b": 1, "(other)": 3, "(other tasks)": 1}
+
+
+def test_the_busiest_come_to_have_the_places_and_no_request_is_lost() -> None:
+    endpoints = Endpoints(limit=2)
+    for name in ("a", "b", "c"):
+        endpoints.record(endpoint(name), ENDED)
+    endpoints.settle()
+    for name in ("a", "c", "c"):
+        endpoints.record(endpoint(name), ENDED)
+    endpoints.settle()  # c was asked for more than b
+    endpoints.record(endpoint("c"), ENDED)
+    assert requests(endpoints) == {"GET /a": 2, "GET /c": 1, "(other)": 4}
+
+
+def test_busy_endpoints_are_not_moved_by_rare_ones() -> None:
+    endpoints = Endpoints(limit=1)
+    for _ in range(3):
+        endpoints.record(endpoint("a"), ENDED)
+        endpoints.record(endpoint("b"), ENDED)
+        endpoints.settle()
+    assert requests(endpoints) == {"GET /a": 3, "(other)": 3}
+
+
+def test_outcomes_and_statements_are_bounded() -> None:
+    totals = Totals(endpoint("a"))
+    for number in range(100):
+        totals.add(ENDED._replace(outcome=str(number), repeats={f"SELECT {number}": (5, "f (a.py:1)")}))
+    assert len(totals.outcomes) <= MAX_OUTCOMES + 1
+    assert len(totals.repeats) == MAX_REPEATS
+    assert sum(sum(d.counts) for d in totals.outcomes.values()) == 100
+    assert totals.repeated_queries == 400
+
+
+@pytest.mark.parametrize("how", ["copy", "merge"])
+def test_a_copy_has_everything_and_stays_as_it_is(how: str) -> None:
+    totals = Totals(endpoint("a"))
+    totals.add(ENDED._replace(queries=7, query_seconds=0.5, repeats={"SELECT 1": (7, "f (a.py:1)")}))
+    made = totals.copy() if how == "copy" else Totals(endpoint("b"))
+    if how == "merge":
+        made.merge(totals)
+    totals.add(ENDED)
+    assert made.requests == 1
+    assert sum(made.queries.counts) == 1
+    assert made.query_seconds == 0.5
+    assert made.repeated_queries == 6
+    assert made.repeats["SELECT 1"].most == 7
+    assert list(made.outcomes) == ["200"]
