@@ -8,6 +8,6 @@ Importing starts nothing.
 
 from heapwatch_wire.config import ConfigError
 
-from heapwatch.door import checkpoint, freeze, phase, start, status, stop, tag, wsgi
+from heapwatch.door import asgi, checkpoint, freeze, phase, start, status, stop, tag, wsgi
 
-__all__ = ["ConfigError", "checkpoint", "freeze", "phase", "start", "status", "stop", "tag", "wsgi"]
+__all__ = ["ConfigError", "asgi", "checkpoint", "freeze", "phase", "start", "status", "stop", "tag", "wsgi"]

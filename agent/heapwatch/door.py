@@ -9,6 +9,7 @@ from heapwatch_wire.config import ConfigError
 
 from heapwatch.failures import logger
 from heapwatch.host import Host
+from heapwatch.instrument.asgi import Application, AsgiMiddleware
 from heapwatch.instrument.tag import Tag
 from heapwatch.instrument.wsgi import WsgiMiddleware
 from heapwatch.phases import Phase, PhaseReport
@@ -104,5 +105,10 @@ def checkpoint(name: str) -> PhaseReport | None:
 
 
 def wsgi(application: WSGIApplication) -> WSGIApplication:
-    """`application`, measured request by request. Flask applications are measured without this."""
+    """`application`, measured request by request. Flask and Django applications are measured without this."""
     return WsgiMiddleware(application, host.resident.requests)
+
+
+def asgi(application: Application) -> Application:
+    """`application`, measured request by request. Starlette, FastAPI and Django are measured without this."""
+    return AsgiMiddleware(application, host.resident.requests)

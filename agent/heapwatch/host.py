@@ -14,8 +14,7 @@ from heapwatch_wire.settings import AgentSettings
 from heapwatch.agent import Agent
 from heapwatch.assembly import Resident, assemble
 from heapwatch.failures import logger
-from heapwatch.instrument.flask import instrument
-from heapwatch.instrument.hook import when_imported
+from heapwatch.instrument import adapters
 from heapwatch.sampler import OWN_WORK, NullSampler, Sampler, open_sampler
 from heapwatch.threads import new_rlock
 
@@ -79,7 +78,7 @@ class Host:
         self.resident.gc.install()
         if settings.instrument and not self._instrumented:
             self._instrumented = True
-            when_imported("flask", lambda flask: instrument(flask, self.resident.requests))
+            adapters.install(self.resident.requests)
         self._hook_process()
         self.agent = agent
         agent.start()

@@ -1,4 +1,4 @@
-"""Flask, without a change to the application: every `Flask` is measured, by route template."""
+"""Flask: every application is measured, by route template; or one, by the extension."""
 
 from __future__ import annotations
 
@@ -17,11 +17,22 @@ def instrument(flask: ModuleType, requests: Requests) -> None:
     def wsgi_app(self: Any, environ: Any, start_response: Any) -> Any:
         return WsgiMiddleware(partial(original, self), requests)(environ, start_response)
 
-    def matched(sender: Any, **_: Any) -> None:
-        running = flask.request.environ.get(REQUEST_KEY)
-        rule = flask.request.url_rule
-        if isinstance(running, Request) and rule is not None:
-            running.matched(rule.rule)
-
     flask.Flask.wsgi_app = wsgi_app
-    flask.request_started.connect(matched, weak=False)
+    flask.request_started.connect(_matched, weak=False)
+
+
+def extend(app: Any, requests: Requests) -> None:
+    """Measure this application."""
+    import flask  # the application has it, the agent alone need not
+
+    app.wsgi_app = WsgiMiddleware(app.wsgi_app, requests)
+    flask.request_started.connect(_matched, app, weak=False)
+
+
+def _matched(sender: Any, **_: Any) -> None:
+    import flask
+
+    running = flask.request.environ.get(REQUEST_KEY)
+    rule = flask.request.url_rule
+    if isinstance(running, Request) and rule is not None:
+        running.matched(rule.rule)

@@ -1,4 +1,4 @@
-"""Acts on a module as soon as the application has imported it."""
+"""Acts on modules as soon as the application has imported them."""
 
 from __future__ import annotations
 
@@ -8,40 +8,48 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
+from typing import TypeAlias
+
+Action: TypeAlias = Callable[[ModuleType], None]
 
 
 class _Watcher(MetaPathFinder):
-    """Lets the usual finders find the module, and calls `action` after the loader has executed it."""
+    """Lets the usual finders find a module, and calls its actions after the loader has executed it."""
 
-    def __init__(self, name: str, action: Callable[[ModuleType], None]) -> None:
-        self._name = name
-        self._action = action
+    def __init__(self) -> None:
+        self.actions: dict[str, list[Action]] = {}
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name != self._name:
+        # Taken out first, so that the search below doesn't come back here.
+        actions = self.actions.pop(name, None)
+        if actions is None:
             return None
-        # Out of the way first, so that the search below doesn't come back here.
-        sys.meta_path.remove(self)
         spec = find_spec(name)
         if spec is None or spec.loader is None or not hasattr(spec.loader, "exec_module"):
             return spec
-        loader, execute, action = spec.loader, spec.loader.exec_module, self._action
+        loader, execute = spec.loader, spec.loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
-            action(module)
+            for action in actions:
+                action(module)
 
         # On the instance: the module's loader stays the one that everybody expects.
         loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
-def when_imported(name: str, action: Callable[[ModuleType], None]) -> None:
+_watcher = _Watcher()
+
+
+def when_imported(name: str, action: Action) -> None:
     """Call `action(module)` now if `name` is imported, else right after its first import."""
     module = sys.modules.get(name)
     if module is not None:
         action(module)
-    else:
-        sys.meta_path.insert(0, _Watcher(name, action))
+        return
+    _watcher.actions.setdefault(name, []).append(action)
+    if _watcher not in sys.meta_path:
+        sys.meta_path.insert(0, _watcher)

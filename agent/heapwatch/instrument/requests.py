@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from heapwatch.gcstats import GcStats
 from heapwatch.instrument.distribution import Trace
-from heapwatch.instrument.endpoints import Ended, Endpoint, Endpoints, Totals
+from heapwatch.instrument.endpoints import Ended, Endpoint, Endpoints, Kind, Totals
 from heapwatch.instrument.inflight import InFlight
 from heapwatch.instrument.work import Work
 from heapwatch.sampler import Sampler
@@ -51,6 +51,10 @@ class Requests:
         """An HTTP request that starts in this context."""
         return Request(self, method if method in _METHODS else OTHER)
 
+    def begin_connection(self) -> Request:
+        """A WebSocket that opens in this context."""
+        return Request(self, "WEBSOCKET", "task", "success")
+
     def begin_task(self, name: str) -> Work:
         """A task of a queue that starts in this context, such as "task shop.resize"."""
         return Work(self, Endpoint(name, "task"), "failure")
@@ -82,20 +86,21 @@ class Requests:
 
 
 class Request(Work):
-    """An HTTP request. `matched` when the route is known, `started` when the response is."""
+    """An HTTP request, or a WebSocket. `matched` when the route is known, `started` when the response is."""
 
-    __slots__ = ("_method", "prefix")
+    __slots__ = ("_kind", "_method", "prefix")
 
-    def __init__(self, requests: Requests, method: str) -> None:
+    def __init__(self, requests: Requests, method: str, kind: Kind = "request", outcome: str = "500") -> None:
         self._method = method
-        self.prefix = ""
-        super().__init__(requests, Endpoint(method, "request", method), "500")
+        self._kind: Kind = kind
+        self.prefix = ""  # of the routes that may follow
+        super().__init__(requests, Endpoint(method, kind, method), outcome)
 
     def matched(self, route: str) -> None:
         """The request belongs to the route template `route`, such as "/p/<int:id>"."""
         if self._requests is not None:
             name = f"{self._method} {route}"
-            self._endpoint = Endpoint(name, "request", self._method, route)
+            self._endpoint = Endpoint(name, self._kind, self._method, route)
             self.label = self._requests.label(name)
 
     def started(self, status: int, trace: Trace | None = None) -> None:

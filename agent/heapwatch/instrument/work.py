@@ -38,6 +38,7 @@ class Work(Scope):
         "_in_flight",
         "_number",
         "_requests",
+        "_seconds",
         "_statements",
         "_template_depth",
         "_template_seconds",
@@ -63,7 +64,7 @@ class Work(Scope):
         self.open(self._around)
         CURRENT.set(self)
         self._thread = UNKNOWN if _in_greenlet() else get_ident()
-        self._cpu = 0.0
+        self._cpu = self._seconds = 0.0
         self._gc_began = requests.gc.seconds
         self._cpu_began = time.thread_time()
         self._began = time.perf_counter()
@@ -86,6 +87,10 @@ class Work(Scope):
             self._cpu += now - self._cpu_began
             self._cpu_began = now
 
+    def spent_elsewhere(self, seconds: float) -> None:
+        """Another thread spent so much CPU time for this work."""
+        self._cpu += seconds
+
     def executed(self, statement: str, seconds: float) -> None:
         """A statement was sent to a database, and answered after `seconds`."""
         if self._statements is None:
@@ -104,12 +109,16 @@ class Work(Scope):
         if not self._template_depth:
             self._template_seconds += time.perf_counter()
 
+    def answered(self) -> None:
+        """Whoever waits for the work has the answer: its duration ends, though more may be done."""
+        self._seconds = time.perf_counter() - self._began
+
     def end(self) -> None:
         """The work is done, or failed: count it."""
         requests, self._requests = self._requests, None
         if requests is None:
             return
-        seconds = time.perf_counter() - self._began
+        seconds = self._seconds or time.perf_counter() - self._began
         if CURRENT.get() is self:  # a response may be closed in another context
             CURRENT.set(self._before)
         requests.record(self._endpoint, self._sum_up(seconds, requests.gc.seconds))

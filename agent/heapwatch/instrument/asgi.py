@@ -1,0 +1,94 @@
+"""ASGI middleware: measures each request, also while it waits among others on the same thread."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from types import coroutine
+from typing import Any, TypeAlias
+
+from heapwatch.instrument.requests import Request, Requests
+from heapwatch.instrument.traces import trace_of
+from heapwatch.instrument.work import Work
+
+AsgiScope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Application: TypeAlias = Callable[[AsgiScope, Receive, Send], Coroutine[Any, Any, None]]
+
+REQUEST_KEY = "heapwatch.request"
+"""Where the scope carries the running Request, for frameworks that learn the route later."""
+
+
+class AsgiMiddleware:
+    """Wraps an ASGI application; frameworks say the route: `scope["heapwatch.request"].matched(route)`.
+
+    A request's duration ends with its response; what the application does afterwards, such as background
+    tasks, still counts for its memory. A WebSocket is a task, "WEBSOCKET /chat".
+    """
+
+    def __init__(self, application: Application, requests: Requests) -> None:
+        self._application = application
+        self._requests = requests
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        if scope["type"] not in ("http", "websocket") or REQUEST_KEY in scope:
+            await self._application(scope, receive, send)
+            return
+        request = scope[REQUEST_KEY] = (
+            self._requests.begin(scope["method"])
+            if scope["type"] == "http"
+            else self._requests.begin_connection()
+        )
+
+        def sending(message: Message) -> Awaitable[None]:
+            kind = message["type"]
+            if kind == "http.response.start":
+                request.started(message["status"], trace_of(_traceparent(scope)))
+            elif kind == "http.response.body" and not message.get("more_body"):
+                request.answered()
+            return send(message)
+
+        try:
+            await by_steps(request, self._application(scope, receive, sending))
+        finally:
+            request.sent()
+
+
+def _traceparent(scope: AsgiScope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            return str(value, "latin-1")
+    return None
+
+
+@coroutine
+def by_steps(work: Work, awaited: Awaitable[Any]) -> Generator[Any, Any, Any]:
+    """Awaits `awaited`, and tells `work` when the event loop resumes it and when it waits again.
+
+    Passes on what is sent and thrown, as `yield from` does (PEP 380).
+    """
+    steps: Any = awaited.__await__()
+    resume, argument = steps.send, None
+    while True:
+        work.step_began()
+        try:
+            waits_for = resume(argument)
+        except StopIteration as end:
+            return end.value
+        finally:
+            work.step_ended()
+        try:
+            resume, argument = steps.send, (yield waits_for)
+        except GeneratorExit:
+            steps.close()
+            raise
+        except BaseException as error:
+            resume, argument = steps.throw, error
+
+
+def request_of(scope: AsgiScope) -> Request | None:
+    """The request that a framework serves with `scope`."""
+    found = scope.get(REQUEST_KEY)
+    return found if isinstance(found, Request) else None

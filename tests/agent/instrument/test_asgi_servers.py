@@ -1,0 +1,137 @@
+"""Starlette and FastAPI under a real uvicorn: requests that wait side by side are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Served
+
+pytestmark = pytest.mark.integration
+
+FASTAPI = """
+import asyncio, time
+from fastapi import APIRouter, BackgroundTasks, FastAPI
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from tell import counted
+
+app = FastAPI()
+kept = []
+router = APIRouter()
+
+async def keep(count):
+    for _ in range(10):
+        kept.append([bytes(1000) for _ in range(count)])
+        await asyncio.sleep(0.001)
+
+@router.get("/small/{number}")
+async def small(number: int):
+    await keep(20)
+    return number
+
+@router.get("/large/{number}")
+async def large(number: int):
+    await keep(80)
+    return number
+
+@app.get("/plain")
+def plain():
+    kept.append([bytes(1000) for _ in range(1000)])
+    until = time.thread_time() + 0.05
+    while time.thread_time() < until:
+        pass
+    return "done"
+
+@app.get("/broken")
+async def broken():
+    raise ValueError
+
+@app.get("/background")
+async def background(tasks: BackgroundTasks):
+    async def later():
+        await asyncio.sleep(0.3)
+        kept.append(bytes(3_000_000))
+    tasks.add_task(later)
+    return "done"
+
+@app.get("/stream")
+async def stream():
+    async def parts():
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            yield b"part"
+    return StreamingResponse(parts())
+
+@app.get("/counted")
+async def tell():
+    return Response(counted())
+
+app.include_router(router, prefix="/api")
+old = Route("/page/{name}", lambda request: PlainTextResponse("old"))
+app.mount("/old/{tenant}", Starlette(routes=[old]))
+"""
+
+
+@pytest.fixture
+def fastapi(uvicorn: Callable[..., Served]) -> Served:
+    pytest.importorskip("fastapi")
+    return uvicorn(FASTAPI)
+
+
+def test_requests_that_take_turns_on_one_thread_are_told_apart(fastapi: Served) -> None:
+    paths = [f"/api/{size}/{number}" for number in range(20) for size in ("small", "large")]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(fastapi.get, paths))
+    told = fastapi.counted()
+    small, large = (told["endpoints"][f"GET /api/{size}/{{number}}"] for size in ("small", "large"))
+    assert small["outcomes"] == large["outcomes"] == {"200": 20}
+    # Besides what the application keeps, serving a request takes some 50 KB.
+    assert small["allocated"] == pytest.approx(10 * 20 * 1033, rel=0.5)
+    assert large["allocated"] - small["allocated"] == pytest.approx(10 * 60 * 1033, rel=0.15)
+    assert large["retained"] - small["retained"] == pytest.approx(10 * 60 * 1033, rel=0.15)
+    live = [told["live"][f"GET /api/{size}/{{number}}"] for size in ("small", "large")]
+    assert live == pytest.approx([20 * 10 * 20 * 1033, 20 * 10 * 80 * 1033], rel=0.15)
+    assert told["running"] == 1  # the one that asks
+    assert large["cpu"] < large["seconds"] / 2, "most of the time it waited"
+
+
+def test_plain_functions_run_in_threads_and_count_for_their_request(fastapi: Served) -> None:
+    fastapi.get("/plain")
+    first = fastapi.endpoints()["GET /plain"]  # which also starts the thread and imports what it needs
+    fastapi.get("/plain")
+    both = fastapi.endpoints()["GET /plain"]
+    assert 2 * both["retained"] - first["retained"] == pytest.approx(1_033_000, rel=0.15)
+    assert first["cpu"] >= 0.05
+
+
+def test_routes_statuses_and_traces(fastapi: Served) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    fastapi.get("/old/acme/page/x", traceparent=f"00-{trace}-b7ad6b7169203331-01")
+    fastapi.get("/broken", 500)
+    fastapi.get("/nowhere", 404)
+    fastapi.get("/stream")
+    told = fastapi.endpoints()
+    assert {name: totals["outcomes"] for name, totals in told.items()} == {
+        "GET /old/{tenant}/page/{name}": {"200": 1},
+        "GET /broken": {"500": 1},
+        "GET": {"404": 1},
+        "GET /stream": {"200": 1},
+    }
+    assert told["GET /old/{tenant}/page/{name}"]["traces"] == [trace]
+    assert told["GET /stream"]["seconds"] >= 0.03
+
+
+def test_what_is_done_after_the_response_counts_for_memory_but_not_for_time(
+    fastapi: Served, wait_until: Callable[..., None]
+) -> None:
+    fastapi.get("/background")
+    wait_until(lambda: "GET /background" in fastapi.endpoints())
+    told = fastapi.endpoints()["GET /background"]
+    assert told["seconds"] < 0.3
+    assert told["retained"] == pytest.approx(3e6, rel=0.1)

@@ -1,0 +1,89 @@
+"""Flask under gunicorn with threads and with gevent: requests that run side by side are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Served
+
+pytest.importorskip("flask")
+pytest.importorskip("sqlalchemy")
+pytestmark = pytest.mark.integration
+
+FLASK = """
+import time
+from flask import Flask, render_template_string
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import StaticPool
+from tell import counted
+
+app = Flask(__name__)
+engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+kept = []
+
+def keep(count):
+    for _ in range(10):
+        kept.append([bytes(1000) for _ in range(count)])
+        time.sleep(0.001)
+
+@app.get("/small/<int:number>")
+def small(number):
+    keep(20)
+    return str(number)
+
+@app.get("/large/<int:number>")
+def large(number):
+    keep(80)
+    return str(number)
+
+def comments_of(connection, post):
+    return connection.execute(text("SELECT :post"), {"post": post}).scalar()
+
+@app.get("/page/<int:posts>")
+def page(posts):
+    with engine.connect() as connection:
+        rows = [comments_of(connection, post) for post in range(posts)]
+    return render_template_string("{% for row in rows %}<p>{{ row }}</p>{% endfor %}", rows=rows * 100)
+
+@app.get("/counted")
+def tell():
+    return counted()
+"""
+
+
+@pytest.mark.parametrize("worker", ["gthread", "gevent"])
+def test_requests_side_by_side_are_told_apart(gunicorn: Callable[..., Served], worker: str) -> None:
+    if worker == "gevent":
+        pytest.importorskip("gevent")
+    served = gunicorn(FLASK, "-k", worker, *(["--threads", "4"] if worker == "gthread" else []))
+    paths = [f"/{size}/{number}" for number in range(20) for size in ("small", "large")]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(served.get, paths))
+    told = served.counted()
+    small, large = (told["endpoints"][f"GET /{size}/<int:number>"] for size in ("small", "large"))
+    assert small["outcomes"] == large["outcomes"] == {"200": 20}
+    assert large["allocated"] - small["allocated"] == pytest.approx(10 * 60 * 1033, rel=0.15)
+    live = [told["live"][f"GET /{size}/<int:number>"] for size in ("small", "large")]
+    assert live == pytest.approx([20 * 10 * 20 * 1033, 20 * 10 * 80 * 1033], rel=0.15)
+    # Other greenlets run on the same thread meanwhile, so nobody knows whose CPU time it is.
+    assert small["cpu_known"] == (0 if worker == "gevent" else 20)
+    assert told["running"] == 1
+
+
+def test_statements_and_templates_of_a_page(gunicorn: Callable[..., Served]) -> None:
+    served = gunicorn(FLASK)
+    for posts in (2, 20):
+        served.get(f"/page/{posts}")
+    page = served.endpoints()["GET /page/<int:posts>"]
+    assert page["queries"] == 11
+    assert page["repeated"] == 19
+    [(statement, (requests, most, line))] = page["repeats"].items()
+    assert (statement, requests, most) == ("SELECT ?", 1, 20)
+    assert line.startswith("comments_of (")
+    assert 0 < page["query_seconds"] < 2 * page["seconds"]
+    assert 0 < page["template_seconds"] < 2 * page["seconds"]
