@@ -10,7 +10,7 @@ SETUP = """
 import asyncio, contextvars
 work = contextvars.ContextVar("work")
 sampler.follow(work)
-sampler.start(4096, 64, 7)
+sampler.start(1024, 64, 7)
 def begin(label, around=None):
     scope = sampler.Scope()
     scope.label = label
