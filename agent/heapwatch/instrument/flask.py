@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -23,15 +24,12 @@ def instrument(flask: ModuleType, requests: Requests) -> None:
 
 def extend(app: Any, requests: Requests) -> None:
     """Measure this application."""
-    import flask  # the application has it, the agent alone need not
-
     app.wsgi_app = WsgiMiddleware(app.wsgi_app, requests)
-    flask.request_started.connect(_matched, app, weak=False)
+    sys.modules["flask"].request_started.connect(_matched, app, weak=False)
 
 
 def _matched(sender: Any, **_: Any) -> None:
-    import flask
-
+    flask = sys.modules["flask"]
     running = flask.request.environ.get(REQUEST_KEY)
     rule = flask.request.url_rule
     if isinstance(running, Request) and rule is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import ModuleType
 from typing import Any
@@ -13,8 +14,7 @@ _BEGAN = "_heapwatch_began"
 
 def instrument(engine: ModuleType) -> None:
     """Listen to all engines; `engine` is the module `sqlalchemy.engine`."""
-    from sqlalchemy import event  # it is being imported by the application
-
+    event = sys.modules["sqlalchemy.event"]
     event.listen(engine.Engine, "before_cursor_execute", _before)
     event.listen(engine.Engine, "after_cursor_execute", _after)
 
