@@ -21,6 +21,8 @@ from heapwatch.gctuner.controls import Controls
 from heapwatch.gctuner.model import Limits
 from heapwatch.gctuner.pressure import Pressure
 from heapwatch.gctuner.tuner import WINDOW, Tuner
+from heapwatch.hookwatch import LOOK as HOOKS_LOOK
+from heapwatch.hookwatch import HookWatch
 from heapwatch.identity import identify
 from heapwatch.instrument.requests import Requests
 from heapwatch.leaks.tracker import LeakTracker
@@ -79,6 +81,7 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     if settings.sampling_budget > 0:
         budget = SamplingBudget(sampler, settings.sampling_budget, settings.sampling_interval)
         agent.every(LOOK, "sampling budget", budget.look, first=LOOK)
+    agent.every(HOOKS_LOOK, "sampler's hooks", HookWatch(sampler).look, first=HOOKS_LOOK)
     agent.every(GC_SLICE, "gc tuner", tuner.tick, first=GC_SLICE)
     agent.at_stop("control", control.stop)
     if courier is not None:

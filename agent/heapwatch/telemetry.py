@@ -32,6 +32,7 @@ _SAMPLER_METRICS = {
     "interval_changes": "heapwatch.sampler.interval_changes",
     "samples": "heapwatch.sampler.samples",
     "live_samples": "heapwatch.sampler.live_samples",
+    "rewraps": "heapwatch.sampler.displacements",
     "own_bytes": "heapwatch.sampler.memory",
     "agent_bytes": "heapwatch.agent.memory",
 }

@@ -37,6 +37,7 @@ STATISTICS: dict[str, int | float] = {
     "own_bytes": 4096,
     "agent_bytes": 8192.0,
     "hooks_intact": 1,
+    "rewraps": 2,
     "dropped_table_full": 0,
     "dropped_stacks": 2,
     "allocated_bytes": 1e6,

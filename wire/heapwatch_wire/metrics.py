@@ -222,6 +222,12 @@ METRICS: tuple[Metric, ...] = (
         "{sampler}",
         "1 when another tool has displaced the sampler's hooks, else 0.",
     ),
+    Metric(
+        "heapwatch.sampler.displacements",
+        "counter",
+        "{displacement}",
+        "Times that the sampler put hooks back that another tool displaced; what lived then is lost.",
+    ),
     Metric("heapwatch.agent.dropped", "counter", "{delivery}", "Deliveries lost.", ("heapwatch.reason",)),
     Metric(
         "heapwatch.agent.errors",
