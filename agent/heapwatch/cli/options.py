@@ -25,11 +25,12 @@ class Failure(Exception):
         self.mend = mend
 
 
-def add_pid(parser: argparse.ArgumentParser) -> None:
+def add_pid(parser: argparse.ArgumentParser, optional: bool = False) -> None:
     """PID of a process with an agent, or of one whose children have agents."""
     parser.add_argument(
         "pid",
         type=pid_argument,
+        nargs="?" if optional else None,
         metavar="PID",
         help="a process with an agent; of a server's main process, its workers are taken too",
     )

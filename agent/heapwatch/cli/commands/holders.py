@@ -1,31 +1,41 @@
-"""`heapwatch holders PID --site ID`: what keeps the objects of a site alive."""
+"""`heapwatch holders PID --site N`: what keeps the objects of a site alive."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from heapwatch_wire.evidence import Holder, Site, from_json
 
-from heapwatch.cli.options import add_common, add_pid, client, print_json
+from heapwatch.cli.commands.top import combine
+from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
 from heapwatch.cli.render import holders_text
-from heapwatch.control.client import ControlError
+from heapwatch.control.client import Client, ControlError
 
 HELP = "search what holds the objects that a site allocated"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_pid(parser)
-    parser.add_argument("--site", required=True, metavar="ID", help="site id, as top and leaks show it")
-    add_common(parser, "  heapwatch holders 4711 --site 3f2a9c0d11e84b56\n")
+    parser.add_argument(
+        "--site",
+        required=True,
+        metavar="N",
+        help="the site's id, as top and leaks show it, or its number: 1 is the site with most live memory",
+    )
+    add_common(
+        parser, "  heapwatch holders 4711 --site 3f2a9c0d11e84b56\n  heapwatch holders 4711 --site 1\n"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     asking = client(args)
     pids = asking.family(args.pid)
+    site = _identifier(asking, pids, args.site)
     found, refused = {}, None
     for pid in pids:
         try:
-            found[pid] = asking.call(pid, "holders", site=args.site)
+            found[pid] = asking.call(pid, "holders", site=site)
         except ControlError as error:
             refused = error
     if not found and refused is not None:
@@ -34,14 +44,26 @@ def run(args: argparse.Namespace) -> int:
         print_json(found)
         return 0
     for pid, answer in found.items():
-        heading = f"process {pid}: " if len(found) > 1 else ""
-        print(
-            heading
-            + holders_text(
-                from_json(Site, answer["site"]),
-                str(answer["type"]),
-                [from_json(Holder, h) for h in answer["holders"]],
-                [str(reason) for reason in answer["reasons"]],
-            )
-        )
+        print((f"process {pid}: " if len(found) > 1 else "") + _text(answer))
     return 0
+
+
+def _identifier(asking: Client, pids: list[int], site: str) -> str:
+    """The id of the site with a number in the table of `heapwatch top`; an id as it is."""
+    if not site.isdecimal() or len(site) > 4:
+        return site
+    sites = combine([asking.call(pid, "top", limit=1000) for pid in pids])["sites"]
+    if not 1 <= int(site) <= len(sites):
+        raise Failure(
+            f"there is no site number {site}", f"there are {len(sites)}: see heapwatch top {pids[0]} --once"
+        )
+    return str(sites[int(site) - 1]["id"])
+
+
+def _text(answer: Any) -> str:
+    return holders_text(
+        from_json(Site, answer["site"]),
+        str(answer["type"]),
+        [from_json(Holder, h) for h in answer["holders"]],
+        [str(reason) for reason in answer["reasons"]],
+    )

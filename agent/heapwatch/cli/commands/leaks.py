@@ -1,4 +1,4 @@
-"""`heapwatch leaks PID`: what grows, with the evidence."""
+"""`heapwatch leaks PID`, `heapwatch leaks --service NAME`: what grows, with the evidence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 from heapwatch_wire.evidence import Evidence, from_json, to_json
 
-from heapwatch.cli.options import add_common, add_pid, client, print_json
+from heapwatch.cli.collector import Collector
+from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
 from heapwatch.cli.render import evidence_table, evidence_text
 from heapwatch.cli.units import duration, size
 
@@ -19,21 +20,48 @@ HELP = "show which allocation sites grow, what holds their objects, and why we b
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_pid(parser)
+    add_pid(parser, optional=True)
+    parser.add_argument(
+        "--service",
+        default="",
+        metavar="NAME",
+        help="instead of a process: all processes of a service, as the collector's latest analysis judges",
+    )
+    parser.add_argument("--version", default="", metavar="V", help="with --service: only of this version")
+    parser.add_argument(
+        "--collector",
+        default="",
+        metavar="URL",
+        help="with --service: where the collector is (default: HEAPWATCH_COLLECTOR, or http://127.0.0.1:4040)",
+    )
     parser.add_argument("--brief", action="store_true", help="print the table only")
-    add_common(parser, "  heapwatch leaks 4711\n  heapwatch leaks 4711 --json | jq '.documents[0].site'\n")
+    add_common(
+        parser,
+        "  heapwatch leaks 4711\n  heapwatch leaks 4711 --json | jq '.documents[0].site'\n"
+        "  heapwatch leaks --service shop\n",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    asking = client(args)
-    answers = [asking.call(pid, "leaks") for pid in asking.family(args.pid)]
-    documents = combine([[from_json(Evidence, d) for d in answer["documents"]] for answer in answers])
+    if bool(args.service) == (args.pid is not None):
+        raise Failure(
+            "name either a process or a service", "heapwatch leaks PID, or heapwatch leaks --service NAME"
+        )
+    if args.service:
+        documents, heads = Collector(args.collector).leaks(args.service, args.version)
+        documents.sort(key=lambda d: (d.verdict != "leak", -d.growth.bytes_per_second))
+        nothing = "\n".join(heads) or f"Nothing is known to grow in {args.service}; has it sent anything yet?"
+    else:
+        asking = client(args)
+        answers = [asking.call(pid, "leaks") for pid in asking.family(args.pid)]
+        documents = combine([[from_json(Evidence, d) for d in answer["documents"]] for answer in answers])
+        heads, nothing = [], _nothing(answers)
     if args.json:
         print_json({"documents": [to_json(d) for d in documents]})
     elif not documents:
-        print(_nothing(answers))
+        print(nothing)
     else:
-        print(evidence_table(documents))
+        print("\n".join([*heads, evidence_table(documents)]))
         for document in documents if not args.brief else ():
             print("\n" + evidence_text(document))
     return 0
