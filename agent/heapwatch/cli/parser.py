@@ -15,6 +15,7 @@ from heapwatch.cli.commands import (
     attach,
     census,
     diff,
+    doctor,
     garbage,
     holders,
     leaks,
@@ -39,6 +40,7 @@ begin with:
   heapwatch attach PID                   a Python process that runs already
   heapwatch ps                           which processes have an agent
   heapwatch leaks PID                    what grows there, and what holds it
+  heapwatch doctor PID                   what is wrong, what to look at, what is safe to do now
 
 exit code: 0 done, 1 it could not be done (the reason is on stderr), 2 wrong usage
 """
@@ -62,6 +64,7 @@ OWN: Mapping[str, Command] = {
     "holders": holders,
     "census": census,
     "memory": memory,
+    "doctor": doctor,
     "snapshot": snapshot,
     "report": report,
     "diff": diff,

@@ -30,12 +30,14 @@ class Pressure:
         if memory is not None and memory.limit and memory.working_set > NEAR_LIMIT * memory.limit:
             share = memory.working_set / memory.limit
             return f"the working set is {share:.0%} of the container's limit"
-        stalled = self._stalled()
-        return f"tasks waited for memory {stalled:.0f}% of the time" if stalled > STALLED else ""
+        percent = stalled(self._stalls)
+        return f"tasks waited for memory {percent:.0f}% of the time" if percent > STALLED else ""
 
-    def _stalled(self) -> float:
-        try:
-            line = self._stalls.read_text().partition("\n")[0]
-            return float(dict(word.split("=") for word in line.split()[1:])["avg10"])
-        except (OSError, ValueError, KeyError):  # a kernel without PSI
-            return 0.0
+
+def stalled(file: Path) -> float:
+    """Percent of the last ten seconds in which some task waited for memory; 0 from a kernel without PSI."""
+    try:
+        line = file.read_text().partition("\n")[0]
+        return float(dict(word.split("=") for word in line.split()[1:])["avg10"])
+    except (OSError, ValueError, KeyError):
+        return 0.0

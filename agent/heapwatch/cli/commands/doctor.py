@@ -1,0 +1,136 @@
+"""`heapwatch doctor [PID]`: what is wrong with a process's memory, the most urgent first."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from heapwatch.cli.doctor.facts import Facts
+from heapwatch.cli.doctor.gather import gather
+from heapwatch.cli.doctor.symptoms import Finding, Step, diagnose
+from heapwatch.cli.options import Failure, add_common, pid_argument, print_json
+from heapwatch.cli.table import WIDTH, cut
+from heapwatch.cli.units import count, duration, size
+from heapwatch.control.client import Client, descendants
+
+HELP = "diagnose processes in plain words: what is wrong, what to look at next, what is safe to do now"
+
+ANSWER_LIMIT = 2.0
+"""Seconds that an agent has for each answer."""
+_MAX_PROCESSES = 16
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "pid",
+        nargs="?",
+        type=pid_argument,
+        metavar="PID",
+        help="a process with or without an agent; of a server's main process the workers are taken too"
+        " (default: all processes of this user that have an agent)",
+    )
+    parser.add_argument("--service", default="", metavar="NAME", help="only processes of this service")
+    parser.add_argument(
+        "--watch",
+        type=_seconds,
+        default=2.0,
+        metavar="SECONDS",
+        help="how long growth is watched (default: 2)",
+    )
+    add_common(
+        parser, "  heapwatch doctor\n  heapwatch doctor 4711\n  heapwatch doctor --service shop --watch 30\n"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    asking = Client(args.runtime_dir, ANSWER_LIMIT)
+    pids = _chosen(args, asking)
+    try:
+        gathered = gather(pids, asking, args.watch)
+    except PermissionError:
+        raise Failure(
+            "the process can't be read: permission denied", "run the command as its owner"
+        ) from None
+    except FileNotFoundError:
+        raise Failure(
+            "there is no such process, or it has just ended", "heapwatch ps lists candidates"
+        ) from None
+    diagnoses = [(facts, diagnose(facts)) for facts in gathered]
+    if args.json:
+        print_json([{"facts": asdict(f), "findings": [asdict(x) for x in found]} for f, found in diagnoses])
+    else:
+        print("\n\n".join(_text(facts, found) for facts, found in diagnoses))
+    return 0
+
+
+def _chosen(args: argparse.Namespace, asking: Client) -> list[int]:
+    """The processes that are looked at. Failure when there are none."""
+    if args.pid is None:
+        pids = asking.agents()
+    else:
+        family = [args.pid, *filter(_is_python, sorted(descendants(args.pid)))]
+        pids = [pid for pid in family if asking.has_agent(pid)] or family
+    if args.service:
+        pids = [pid for pid in pids if asking.has_agent(pid) and _service(pid, asking) == args.service]
+    if not pids:
+        raise Failure(
+            f"no process {f'of service {args.service} ' if args.service else ''}has an agent",
+            "heapwatch doctor PID looks at a process without one",
+        )
+    return pids[:_MAX_PROCESSES]
+
+
+def _is_python(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/exe").readlink().name.startswith("python")
+    except OSError:
+        return False
+
+
+def _service(pid: int, asking: Client) -> str:
+    return str(asking.call(pid, "info")["service"])
+
+
+def _text(facts: Facts, findings: Sequence[Finding]) -> str:
+    lines = [_title(facts)]
+    if not any(finding.severity != "note" for finding in findings):
+        lines.append("Nothing urgent.")
+    for number, finding in enumerate(findings, 1):
+        lines += ["", *_wrapped(f"{number}. {finding.severity.upper()}: ", finding.title)]
+        lines += [line for each in finding.because for line in _wrapped("   - ", each)]
+        lines += _steps("   look at", finding.next)
+        lines += _steps("   safe now", finding.emergency)
+    return "\n".join(lines)
+
+
+def _title(facts: Facts) -> str:
+    status, info = facts.status, facts.agent.info if facts.agent else {}
+    service = f"{info['service']}, " if info else ""
+    command = cut(facts.command, 40)
+    return (
+        f"process {facts.pid} ({service}{command}): rss {size(status.rss)}, peak {size(status.peak)},"
+        f" {count(status.threads)} threads, up {duration(facts.uptime)}"
+    )
+
+
+def _steps(label: str, steps: Sequence[Step]) -> Iterator[str]:
+    for step in steps:
+        yield f"{label}: {step.command}"
+        yield from _wrapped(" " * (len(label) + 2), step.effect)
+
+
+def _wrapped(first: str, text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first)) or [first]
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to 3600")
+    return seconds

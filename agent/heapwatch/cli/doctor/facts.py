@@ -1,0 +1,71 @@
+"""What a diagnosis is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from heapwatch_wire.evidence import Evidence
+
+from heapwatch.cgroup import ContainerMemory
+from heapwatch.process import ProcessStatus
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Bytes. `stalled`: in which part of the last ten seconds, 0 to 1, some task waited for memory."""
+
+    total: int
+    available: int
+    stalled: float = 0.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a process. Bytes, seconds; `growth` is RSS in bytes per second while it was `watched`.
+
+    What only an agent knows is empty without one; `silent` says why one that is there doesn't answer.
+    `threads` says what each of them does.
+    """
+
+    pid: int
+    command: str
+    uptime: float
+    status: ProcessStatus
+    machine: Machine
+    growth: float = 0.0
+    watched: float = 0.0
+    descriptors_limit: int = 0
+    container: ContainerMemory | None = None
+    parts: Mapping[str, int] = field(default_factory=dict)
+    fragmentation: Mapping[str, float] = field(default_factory=dict)
+    trimmable: int = 0
+    agent: AgentFacts | None = None
+    silent: str = ""
+    threads: tuple[str, ...] = ()
+
+    @property
+    def limit(self) -> int:
+        """What memory is bounded by: the container's limit, else the machine's memory."""
+        limit = self.container.limit if self.container else None
+        return min(limit or self.machine.total, self.machine.total)
+
+    @property
+    def used(self) -> int:
+        """What counts against `limit`."""
+        if self.container is not None and self.container.limit:
+            return self.container.working_set
+        return self.machine.total - self.machine.available
+
+
+@dataclass(frozen=True)
+class AgentFacts:
+    """What the agent in the process says: `info`, `stats`, `gc` and the biggest sites as the control socket
+    answers them, `evidence` the fastest growth first."""
+
+    info: Mapping[str, Any]
+    stats: Mapping[str, Any]
+    gc: Mapping[str, Any]
+    sites: tuple[Mapping[str, Any], ...] = ()
+    evidence: tuple[Evidence, ...] = ()

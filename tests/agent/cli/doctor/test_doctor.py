@@ -1,0 +1,121 @@
+"""`heapwatch doctor` on real processes: with an agent, without one, stopped, gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+SERVICE = """
+import gc, sys, time
+if sys.argv[1:] == ["agent"]:
+    import heapwatch
+    heapwatch.start(service="shop")
+gc.disable()
+print("ready", flush=True)
+def wait():
+    while True:
+        time.sleep(0.05)
+wait()
+"""
+
+Doctor = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def doctor(heapwatch: list[str], tmp_path: Path) -> Doctor:
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*heapwatch, "doctor", "--watch", "0.1", *arguments],
+            env={**os.environ, "HEAPWATCH_RUNTIME_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Callable[..., int]]:
+    running = []
+
+    def start(*arguments: str) -> int:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVICE, *arguments],
+            env={**os.environ, "HEAPWATCH_RUNTIME_DIR": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        while arguments and not (tmp_path / f"{process.pid}.sock").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        return process.pid
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_all_processes_with_an_agent_are_looked_at(service: Callable[..., int], doctor: Doctor) -> None:
+    pids = {service("agent"), service("agent")}
+    done = doctor("--service", "shop")
+    assert done.returncode == 0, done.stderr
+    assert all(f"process {pid} (shop," in done.stdout for pid in pids)
+    assert done.stdout.count("Automatic garbage collection is off") == 2
+    assert all(f"heapwatch gc {pid} --collect" in done.stdout for pid in pids)
+
+
+def test_it_reads_as_json(service: Callable[..., int], doctor: Doctor) -> None:
+    pid = service("agent")
+    (diagnosis,) = json.loads(doctor(str(pid), "--json").stdout)
+    assert diagnosis["facts"]["pid"] == pid
+    assert diagnosis["facts"]["status"]["rss"] > 1e6
+    assert "note" in {finding["severity"] for finding in diagnosis["findings"]}
+
+
+def test_a_process_without_an_agent_is_looked_at_from_outside(
+    service: Callable[..., int], doctor: Doctor
+) -> None:
+    pid = service()
+    done = doctor(str(pid))
+    assert done.returncode == 0, done.stderr
+    assert "No agent in this process" in done.stdout
+    assert f"heapwatch attach {pid}" in done.stdout
+
+
+def test_a_process_that_does_not_answer_is_said_so_in_time(
+    service: Callable[..., int], doctor: Doctor
+) -> None:
+    pid = service("agent")
+    os.kill(pid, signal.SIGSTOP)
+    done = doctor(str(pid))
+    os.kill(pid, signal.SIGCONT)
+    assert "1. CRITICAL: The agent in the process doesn't answer" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "no process has an agent"),
+        (["--service", "nothing"], "no process of service nothing has an agent"),
+        (["4194303"], "there is no such process"),
+        (["--watch", "-1"], "is no number of seconds"),
+    ],
+)
+def test_what_can_not_be_done_is_said_with_its_mend(doctor: Doctor, arguments: list[str], said: str) -> None:
+    done = doctor(*arguments)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
