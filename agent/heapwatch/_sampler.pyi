@@ -82,6 +82,7 @@ class Stats(TypedDict):
 
 def start(interval: int, max_depth: int, seed: int = 0) -> None:
     """Starts sampling one byte in `interval` on average, with `max_depth` (1 to 1024) frames of each stack.
+    With an interval of 1 every block is sampled, and all figures are exact.
 
     Hooks are put in once and stay. `seed` 0 takes random numbers from the operating system. Starting again
     changes interval and depth and keeps what was collected.
@@ -94,6 +95,13 @@ def stop() -> None:
 
 def set_interval(interval: int) -> None:
     """Changes the mean distance between samples, in bytes; each sample keeps the weight it was drawn with."""
+
+def watch_arrays(table: object) -> str:
+    """Counts the buffers of numpy's arrays from now on; `table` is numpy's capsule of functions (_ARRAY_API).
+
+    "" when they are counted (in native mode they are anyway), else why not. Memory of data handlers that the
+    program sets itself is not seen.
+    """
 
 def set_label(label: int) -> int:
     """Labels the samples of this thread from now on (32 bits, 0: none); returns the previous label."""

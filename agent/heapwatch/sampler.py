@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, cast
 
 from heapwatch_wire.sites import Frame, Stack
 
 from heapwatch.failures import logger
+from heapwatch.instrument.hook import when_imported
 from heapwatch.samplecost import measure_sample
 from heapwatch.scopes import Follows, follow
 
@@ -21,6 +23,7 @@ STEP = 0.005
 """Seconds that a step of a walk over the heap holds the interpreter."""
 OTHER_ENDPOINTS = "(other)"
 OWN_WORK = "(heapwatch)"
+NUMPY_CORE = ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")
 
 Owners: TypeAlias = list[tuple[int, object]]
 """(stack id, an object that is a block of the stack or owns one as storage)"""
@@ -120,6 +123,7 @@ class Native(Follows, Protocol):
         self, names: dict[int, str], own: int = 0, take: bool = False
     ) -> tuple[ReadableBuffer, bytes, float]: ...
     def give_back(self, allocated: bytes) -> None: ...
+    def watch_arrays(self, table: object) -> str: ...
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]: ...
     def lifetimes(self, stacks: list[int] | None = None) -> list[NativeLifetimes]: ...
     def objects(self, stack: int, limit: int, budget: float = ...) -> list[object]: ...
@@ -211,6 +215,7 @@ class NativeSampler:
             logger.warning(
                 "heapwatch: this Python keeps its contexts in an unknown way: no endpoints are told apart"
             )
+        when_imported("numpy", self._watch_arrays)
 
     def stop(self) -> None:
         """Take no more samples."""
@@ -257,6 +262,14 @@ class NativeSampler:
     def give_back(self, allocated: bytes) -> None:
         """Let the next profile that takes allocations carry these again."""
         self._native.give_back(allocated)
+
+    def _watch_arrays(self, numpy: object) -> None:
+        """Runs within the application's import of numpy, so it raises nothing."""
+        loaded = filter(None, map(sys.modules.get, NUMPY_CORE))
+        tables = [vars(module)["_ARRAY_API"] for module in loaded if "_ARRAY_API" in vars(module)]
+        reason = self._native.watch_arrays(tables[0]) if tables else "its table of C functions is missing"
+        if reason:
+            logger.warning("heapwatch: the buffers of numpy's arrays are not sampled: %s", reason)
 
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
         """At most `limit` live samples of a stack, old and new ones mixed."""

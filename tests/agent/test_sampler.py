@@ -60,6 +60,9 @@ class ScriptedExtension:
     def give_back(self, allocated: bytes) -> None:
         self.calls.append(("give_back", allocated))
 
+    def watch_arrays(self, table: object) -> str:
+        return ""
+
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]:
         return [(4096, 64, 1.5, 2)][:limit]
 

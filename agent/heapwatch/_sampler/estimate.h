@@ -25,9 +25,12 @@
  * Distances are whole bytes: rounding an exponential up gives P(distance > k) = exp(-k / R) for every whole
  * k, so rounding costs no exactness.
  *
+ * At R = 1 every byte is a sample point, so every block is sampled and stands for itself: p = 1. That is the
+ * exact mode.
+ *
  * Thinning. To pass from R to 2R without bias, keep each sample with probability p(2R)/p(R), which with
  * x = S/2R is (1 - exp(-x)) / (1 - exp(-2x)) = 1 / (1 + exp(-x)), and let the kept ones say 2R. Small
- * blocks lose half of their samples, blocks far above R none.
+ * blocks lose half of their samples, blocks far above R none. From R = 1 on it is p(2) itself.
  *
  * A realloc ends one block and starts another: the old sample, if there was one, ends, and the whole new
  * size is drawn afresh. The live block after it is then sampled with probability p(new size), which is all
@@ -48,14 +51,15 @@ struct weight {
 
 static inline struct weight hook_weight(size_t size, uint32_t interval)
 {
-    double objects = -1.0 / expm1(-(double)size / interval);
+    double objects = interval == 1 ? 1.0 : -1.0 / expm1(-(double)size / interval);
     return (struct weight){objects, objects * (double)size};
 }
 
 /* Probability that a sample drawn at `interval` survives the doubling of the interval. */
 static inline double hook_thinning(size_t size, uint32_t interval)
 {
-    return 1.0 / (1.0 + exp(-(double)size / (2.0 * interval)));
+    double kept = exp(-(double)size / (2.0 * interval));
+    return interval == 1 ? 1.0 - kept : 1.0 / (1.0 + kept);
 }
 
 #endif

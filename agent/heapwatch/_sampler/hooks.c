@@ -50,21 +50,27 @@ static struct trace trace; /* too large for a stack that may be nearly used up; 
 
 /* --- when the countdown has passed ---------------------------------------------------------------- */
 
-/* Draws the next distance. False: not to be sampled, for the sampler is stopped. */
-static bool hook_rearm(void)
+void hook_draw(void)
 {
+    hooks.interval = live.interval;
+    countdown = (uint64_t)hook_random_gap(&live.random, live.interval) - 1;
+}
+
+uint32_t hook_rearm(void)
+{
+    uint32_t interval = hooks.interval;
     if (!hooks.enabled) {
         countdown = COUNTDOWN_NEVER;
-        return false;
+        return 0;
     }
     bool taken;
     if (!hook_lock_in_time(&taken)) {
         countdown = 0; /* try again */
-        return false;
+        return 0;
     }
-    countdown = (uint64_t)hook_random_gap(&live.random, live.interval) - 1;
+    hook_draw();
     hook_unlock(taken);
-    return true;
+    return interval;
 }
 
 /* Under the table lock. */
@@ -76,7 +82,7 @@ static void hook_enter(struct sample *sample)
 }
 
 /* Enters a block that was just allocated. */
-static void hook_track(void *address, size_t size, enum domain domain)
+static void hook_track(void *address, size_t size, uint32_t interval, enum domain domain)
 {
     uint32_t stack = STACK_NONE, thread = THREAD_OTHER;
     bool python = hook_trace(&trace, hooks.max_depth);
@@ -89,7 +95,7 @@ static void hook_track(void *address, size_t size, enum domain domain)
     if (!hook_lock_in_time(&taken))
         return;
     struct sample sample = {.row = hook_row_find(stack, 0, work.label, thread), .scope = work.scope,
-                            .address = (uintptr_t)address, .size = size, .domain = domain, .interval = live.interval};
+                            .address = (uintptr_t)address, .size = size, .domain = domain, .interval = interval};
     hook_enter(&sample);
     hook_unlock(taken);
 }
@@ -144,14 +150,15 @@ static __attribute__((noinline)) void *hook_sample_malloc(void *context, size_t 
 {
     if (unlikely(hooks.asking))
         return hook_answer(context, size, domain);
-    if (!hook_rearm() || !hook_owns(size, domain))
+    uint32_t interval = hook_rearm();
+    if (!interval || !hook_owns(size, domain))
         return real[domain].malloc(context, size);
     ASSERT_UNLOCKED();
     int *guard = hook_guard();
     ++*guard;
     void *address = real[domain].malloc(context, hook_padded(size));
     if (address)
-        hook_track(address, size, domain);
+        hook_track(address, size, interval, domain);
     else
         address = real[domain].malloc(context, size);
     --*guard;
@@ -161,14 +168,15 @@ static __attribute__((noinline)) void *hook_sample_malloc(void *context, size_t 
 static __attribute__((noinline)) void *hook_sample_calloc(void *context, size_t count, size_t each, enum domain domain)
 {
     size_t size;
-    if (!hook_rearm() || __builtin_mul_overflow(count, each, &size) || !hook_owns(size, domain))
+    uint32_t interval = hook_rearm();
+    if (!interval || __builtin_mul_overflow(count, each, &size) || !hook_owns(size, domain))
         return real[domain].calloc(context, count, each);
     ASSERT_UNLOCKED();
     int *guard = hook_guard();
     ++*guard;
     void *address = real[domain].calloc(context, 1, hook_padded(size));
     if (address)
-        hook_track(address, size, domain);
+        hook_track(address, size, interval, domain);
     else
         address = real[domain].calloc(context, count, each);
     --*guard;
@@ -179,12 +187,13 @@ static __attribute__((noinline)) void *hook_sample_calloc(void *context, size_t 
  * size is asked for padded in one step: the original keeps what both sizes share. The guard is up. */
 static __attribute__((noinline)) void *hook_sample_realloc(void *context, void *old, size_t size, enum domain domain)
 {
-    if (!hook_rearm() || !hook_owns(size, domain))
+    uint32_t interval = hook_rearm();
+    if (!interval || !hook_owns(size, domain))
         return real[domain].realloc(context, old, size);
     ASSERT_UNLOCKED();
     void *address = real[domain].realloc(context, old, hook_padded(size));
     if (address)
-        hook_track(address, size, domain);
+        hook_track(address, size, interval, domain);
     else if (hook_padded(size) != size)
         address = real[domain].realloc(context, old, size);
     return address;
@@ -224,12 +233,6 @@ void *hook_kept_on_failure(void *address, const struct sample *ended)
     if (!address)
         hook_restore(ended);
     return address;
-}
-
-/* True when a sample point lies in the block: the subtraction borrows. */
-static inline bool hook_count(size_t size)
-{
-    return __builtin_sub_overflow(countdown, (uint64_t)size, &countdown);
 }
 
 /* --- the hooks of OBJ and MEM --------------------------------------------------------------------- */

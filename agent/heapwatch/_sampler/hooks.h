@@ -14,6 +14,7 @@
 struct hooks {
     uint64_t countdown;                 /* bytes before the next sample point; plain, because the GIL guards it */
     PyMemAllocatorEx real[DOMAIN_COUNT], real_raw;
+    uint32_t interval;                  /* that the countdown was drawn with */
     bool enabled;
     bool pad;                           /* small sampled blocks are asked for as RAW_BACKED bytes */
     bool native;                        /* the C allocator is sampled instead of the RAW domain */
@@ -24,6 +25,16 @@ struct hooks {
     double started;                     /* Unix time of tick 0 */
 };
 extern struct hooks hooks;
+
+/* True when a sample point lies in the block: the subtraction borrows. */
+static inline bool hook_count(size_t size)
+{
+    return __builtin_sub_overflow(hooks.countdown, (uint64_t)size, &hooks.countdown);
+}
+
+/* After that: draws the next distance. The interval that the block is sampled with; 0: it isn't. */
+uint32_t hook_rearm(void);
+void hook_draw(void); /* the same where the lock is held already */
 
 void hook_functions(enum domain domain, bool watch_frees, PyMemAllocatorEx *functions);
 void hook_track_below(void *address, size_t size, uint32_t interval, enum domain domain, uintptr_t caller);

@@ -59,7 +59,7 @@ static void hook_fork_child(void)
     hook_live_forked();
     hook_threads_forked();
     if (hooks.enabled)
-        hooks.countdown = (uint64_t)hook_random_gap(&live.random, live.interval) - 1;
+        hook_draw();
     hook_draw_anew();
     hook_forking = false;
     hook_unlock(fork_taken);
@@ -266,7 +266,7 @@ static void gil_draw(uint32_t interval)
     bool taken = hook_lock();
     live.interval = interval;
     if (hooks.enabled)
-        hooks.countdown = (uint64_t)hook_random_gap(&live.random, interval) - 1;
+        hook_draw();
     hook_unlock(taken);
     hook_draw_anew();
 }

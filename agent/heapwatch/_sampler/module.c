@@ -11,6 +11,7 @@
 #include "install.h"
 #include "kept.h"
 #include "live.h"
+#include "numpy.h"
 #include "objects.h"
 #include "profile.h"
 #include "scope_type.h"
@@ -71,6 +72,11 @@ static PyObject *gil_set_interval_method(PyObject *module, PyObject *argument)
         return NULL;
     gil_set_interval(interval);
     Py_RETURN_NONE;
+}
+
+static PyObject *gil_watch_arrays_method(PyObject *module, PyObject *table)
+{
+    return PyUnicode_FromString(install.done ? gil_watch_arrays(table) : "the sampler isn't started");
 }
 
 static PyObject *gil_set_label(PyObject *module, PyObject *argument)
@@ -196,6 +202,7 @@ static PyMethodDef methods[] = {
     {"start", (PyCFunction)(void (*)(void))gil_start, KEYWORDS, NULL},
     {"stop", gil_stop, METH_NOARGS, NULL},
     {"set_interval", gil_set_interval_method, METH_O, NULL},
+    {"watch_arrays", gil_watch_arrays_method, METH_O, NULL},
     {"set_label", gil_set_label, METH_O, NULL},
     {"export", (PyCFunction)(void (*)(void))gil_export_method, KEYWORDS, NULL},
     {"totals", (PyCFunction)(void (*)(void))gil_totals_method, KEYWORDS, NULL},

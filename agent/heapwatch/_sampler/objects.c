@@ -24,6 +24,7 @@
 #include "install.h"
 #include "live.h"
 #include "lock.h"
+#include "numpy.h"
 
 #define CANDIDATE_LIMIT 4096
 #define STACK_COUNT_LIMIT 64
@@ -157,7 +158,7 @@ static bool gil_match_address(struct search *search, uintptr_t address, PyObject
 /* A str may be shorter than its type's structure, so only types are read that surely aren't. */
 static bool gil_match_storage(struct search *search, PyObject *object)
 {
-    if (!PyObject_IS_GC(object) && !PyByteArray_Check(object))
+    if (!PyObject_IS_GC(object) && !PyByteArray_Check(object) && !gil_is_array(object))
         return false;
     const uintptr_t *words = (const uintptr_t *)object;
     size_t count = (size_t)Py_TYPE(object)->tp_basicsize / sizeof *words;

@@ -60,6 +60,8 @@ double hook_random_unit(struct generator *generator)
 
 int64_t hook_random_gap(struct generator *generator, uint32_t mean)
 {
+    if (mean == 1)
+        return 1;
     int64_t gap = (int64_t)ceil(-log(hook_random_unit(generator)) * mean);
     return gap < 1 ? 1 : gap;
 }

@@ -13,6 +13,6 @@ struct generator {
 
 void hook_random_seed(struct generator *generator, uint64_t seed); /* 0: from the operating system */
 double hook_random_unit(struct generator *generator);              /* in (0, 1] */
-int64_t hook_random_gap(struct generator *generator, uint32_t mean); /* whole bytes >= 1, exponential */
+int64_t hook_random_gap(struct generator *generator, uint32_t mean); /* whole bytes >= 1, exponential; 1 for a mean of 1 */
 
 #endif

@@ -31,6 +31,7 @@ def standard_error(size: int, interval: int, count: int) -> float:
         (64 * KIB, 64 * KIB, 4_000),
         (1 * MIB, 512 * KIB, 1_000),
         (16 * MIB, 8 * MIB, 300),
+        (16 * MIB, 64 * MIB, 300),
     ],
 )
 def test_live_and_allocated_figures_are_unbiased_for_every_size(
@@ -113,16 +114,31 @@ def test_each_sample_keeps_its_weight_when_the_interval_changes(sampled) -> None
     assert size_bytes == pytest.approx(count * size, abs=4.5 * error * size)
 
 
-def test_one_byte_interval_counts_every_block_exactly(sampled) -> None:
-    result = sampled("""
+def test_an_interval_of_one_byte_counts_every_block_exactly(sampled) -> None:
+    counted, figures, weighed, left = sampled("""
+        import collections
         sampler.start(1, 16)
+        blocks = ((OBJ, 1), (MEM, 3), (RAW, 2), (OBJ, 67), (MEM, 511), (OBJ, 513), (RAW, 9001))
         def site():
-            return native.hold(OBJ, 64, 1000), native.hold(MEM, 700, 500)
+            return [native.hold(domain, size, 1000) for domain, size in blocks]
+        def found():
+            return [row for row in sampler.export() if "site" in python_frames(row)]
+        def all_samples():
+            return [size for row in found() for _, size, _, _ in sampler.live_samples(row[0], 100_000)]
         handles = site()
-        result = live("site")
+        figures = [sum(row[column] for row in found()) for column in (5, 6)]
+        samples = all_samples()
+        counted = collections.Counter(samples)
+        for handle in handles:
+            native.drop(handle)
+        left = collections.Counter(all_samples())
+        sizes = [size for _, size in blocks]
+        counted, left = [[counts[size] for size in sizes] for counts in (counted, left)]
+        result = counted, figures, [len(samples), sum(samples)], left
     """)
-    assert result[0] == pytest.approx(1500, abs=10)  # besides them, the handles: two ints and a tuple
-    assert result[1] == pytest.approx(1000 * 64 + 500 * 700, abs=500)
+    assert counted == [1000] * 7
+    assert figures == weighed
+    assert left == [0] * 7
 
 
 def test_a_full_table_thins_its_samples_without_bias(sampled) -> None:

@@ -14,6 +14,7 @@ import pytest
 SOURCES = Path(__file__).parents[3] / "agent" / "heapwatch" / "_sampler"
 LIBRARY = SOURCES.parent / "_native"
 HOOK_FILES = (
+    "arrays",
     "callers",
     "context",
     "hooks",
