@@ -36,7 +36,7 @@ struct candidate {
     uintptr_t address;
     uint32_t birth;
     uint16_t stack; /* its number among those wanted */
-    bool storage;   /* from the MEM domain, where no objects live */
+    bool storage;   /* no object lies in it */
     bool over;      /* found, or freed */
 };
 
@@ -51,6 +51,12 @@ struct search {
     bool second;                      /* round: looks for owners of any block */
 };
 
+/* Small blocks of the MEM domain, and outside native mode array buffers. */
+static bool gil_never_object(const struct sample *sample)
+{
+    return sample->domain == DOMAIN_MEM || (sample->domain == DOMAIN_MALLOC && !hooks.native);
+}
+
 static uint64_t hash_of(uintptr_t address)
 {
     return (uint64_t)(address >> 3) * 0x9e3779b97f4a7c15u;
@@ -62,7 +68,7 @@ static void gil_add_candidate(struct search *search, const struct sample *sample
 {
     uint64_t hash = hash_of(sample->address);
     search->candidates[search->count++] = (struct candidate){
-        .address = sample->address, .birth = sample->birth, .stack = (uint16_t)stack, .storage = sample->domain == DOMAIN_MEM};
+        .address = sample->address, .birth = sample->birth, .stack = (uint16_t)stack, .storage = gil_never_object(sample)};
     search->filter[hash >> 58] |= 1ull << (hash >> 52 & 63);
     uint32_t slot = (uint32_t)(hash >> (64 - SLOT_ORDER));
     while (search->slots[slot])
