@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 
 import pytest
 from heapwatch.sampler import (
@@ -18,6 +19,7 @@ from heapwatch.sampler import (
     Row,
     Totals,
 )
+from heapwatch.scopes import Scope
 from heapwatch_wire.sites import Frame
 
 
@@ -59,6 +61,13 @@ class ScriptedExtension:
 
     def give_back(self, allocated: bytes) -> None:
         self.calls.append(("give_back", allocated))
+
+    def follow(self, variable: ContextVar[Scope | None]) -> None:
+        self.followed = variable
+
+    def current_label(self) -> int:
+        scope = self.followed.get(None)
+        return scope.label if scope else 0
 
     def watch_arrays(self, table: object) -> str:
         return ""
