@@ -10,6 +10,7 @@ from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.agent import Agent
 from heapwatch.allocators import Malloc, Pymalloc, find_malloc
+from heapwatch.bridges.bridges import Bridges
 from heapwatch.budget import LOOK, SamplingBudget
 from heapwatch.cgroup import CgroupReader
 from heapwatch.control.server import ControlServer
@@ -56,6 +57,7 @@ class Resident:
     phases: Phases = field(default_factory=Phases)
     requests: Requests = field(default_factory=lambda: Requests(NullSampler("not started")))
     controls: Controls = field(default_factory=Controls)
+    bridges: Bridges = field(default_factory=Bridges)
 
     def __post_init__(self) -> None:
         self.gc.running = self.requests.in_flight.running
@@ -84,8 +86,11 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     agent.every(HOOKS_LOOK, "sampler's hooks", HookWatch(sampler).look, first=HOOKS_LOOK)
     agent.every(GC_SLICE, "gc tuner", tuner.tick, first=GC_SLICE)
     agent.at_stop("control", control.stop)
+    telemetry = _telemetry(agent, resident, tuner)
+    if settings.bridges == "on" or (settings.bridges == "auto" and courier is None):
+        resident.bridges.join(agent, telemetry, resident.requests)
     if courier is not None:
-        _schedule_pushes(agent, courier, _telemetry(agent, resident, tuner))
+        _schedule_pushes(agent, courier, telemetry)
     return agent
 
 

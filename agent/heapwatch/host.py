@@ -55,6 +55,7 @@ class Host:
             self.resident.gc.remove()
             agent.sampler.stop()
             agent.stop(limit)
+            self.resident.bridges.leave()
             self.resident.requests.reset(NullSampler("stopped", self.resident.labels))
 
     def _launch(self, settings: AgentSettings) -> None:

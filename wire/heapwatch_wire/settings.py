@@ -90,7 +90,17 @@ class AgentSettings:
         minimum=0,
         maximum=86400,
     )
-    instrument: bool = setting(True, "Label samples by endpoint in Flask applications without a code change.")
+    instrument: bool = setting(
+        True,
+        "Measure requests, tasks, statements and templates of Flask, Django, Starlette, FastAPI, Celery,"
+        " SQLAlchemy and Jinja without a code change.",
+    )
+    bridges: str = setting(
+        "auto",
+        "Show the agent's metrics on the service's own Prometheus page and through its OpenTelemetry"
+        " MeterProvider, where it has them: on, off, or auto (where there is no collector).",
+        choices=("auto", "on", "off"),
+    )
     runtime_dir: str = setting(
         "", "Folder of the control sockets (default: $XDG_RUNTIME_DIR/heapwatch, else /tmp/heapwatch-UID)."
     )

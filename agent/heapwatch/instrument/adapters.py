@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import ModuleType
 
-from heapwatch.failures import logger
 from heapwatch.instrument import celery, django, flask, sqlalchemy, starlette, templates, threadpool
 from heapwatch.instrument.hook import when_imported
 from heapwatch.instrument.requests import Requests
@@ -36,23 +35,10 @@ INSIDE: dict[str, Callable[[ModuleType], None]] = {
 def install(requests: Requests) -> None:
     """Instrument what is imported, now or later. Call it once in a process."""
     for name, serve in SERVING.items():
-        when_imported(name, _guarded(name, _bound(serve, requests)))
+        when_imported(name, _bound(serve, requests))
     for name, action in INSIDE.items():
-        when_imported(name, _guarded(name, action))
+        when_imported(name, action)
 
 
 def _bound(serve: Callable[[ModuleType, Requests], None], requests: Requests) -> Callable[[ModuleType], None]:
     return lambda module: serve(module, requests)
-
-
-def _guarded(name: str, action: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
-    """`action`, whose failure must not fail the import."""
-
-    def act(module: ModuleType) -> None:
-        try:
-            action(module)
-        except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            logger.warning("heapwatch: %s can't be measured, the service goes on: %s", name, text)
-
-    return act

@@ -10,7 +10,7 @@ from heapwatch_wire.otlp import Exemplar
 
 
 class Trace(NamedTuple):
-    """The trace and the span that a request belongs to, in lower-case hexadecimal (W3C Trace Context)."""
+    """The sampled trace, and the span, that a request belongs to, in hexadecimal (W3C Trace Context)."""
 
     trace_id: str
     span_id: str

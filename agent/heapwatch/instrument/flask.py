@@ -1,4 +1,4 @@
-"""Flask: every application is measured, by route template; or one, by the extension."""
+"""Flask: every application is measured, by route template."""
 
 from __future__ import annotations
 
@@ -20,12 +20,6 @@ def instrument(flask: ModuleType, requests: Requests) -> None:
 
     flask.Flask.wsgi_app = wsgi_app
     flask.request_started.connect(_matched, weak=False)
-
-
-def extend(app: Any, requests: Requests) -> None:
-    """Measure this application."""
-    app.wsgi_app = WsgiMiddleware(app.wsgi_app, requests)
-    sys.modules["flask"].request_started.connect(_matched, app, weak=False)
 
 
 def _matched(sender: Any, **_: Any) -> None:

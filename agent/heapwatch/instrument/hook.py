@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TypeAlias
 
+from heapwatch.failures import logger
+
 Action: TypeAlias = Callable[[ModuleType], None]
 
 
@@ -34,7 +36,7 @@ class _Watcher(MetaPathFinder):
         def exec_module(module: ModuleType) -> None:
             execute(module)
             for action in actions:
-                action(module)
+                _act(name, action, module)
 
         # On the instance: the module's loader stays the one that everybody expects.
         loader.exec_module = exec_module  # type: ignore[method-assign]
@@ -44,11 +46,22 @@ class _Watcher(MetaPathFinder):
 _watcher = _Watcher()
 
 
+def _act(name: str, action: Action, module: ModuleType) -> None:
+    try:
+        action(module)
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        logger.warning("heapwatch: %s can't be measured, the service goes on: %s", name, text)
+
+
 def when_imported(name: str, action: Action) -> None:
-    """Call `action(module)` now if `name` is imported, else right after its first import."""
+    """Call `action(module)` now if `name` is imported, else right after its first import.
+
+    What `action` raises is logged, and fails nobody's import.
+    """
     module = sys.modules.get(name)
     if module is not None:
-        action(module)
+        _act(name, action, module)
         return
     _watcher.actions.setdefault(name, []).append(action)
     if _watcher not in sys.meta_path:

@@ -38,7 +38,7 @@ def request_points(all_totals: Iterable[Totals]) -> Iterator[Point]:
 def live_points(sampler: Sampler) -> Iterator[Point]:
     """What lives now, by the endpoint that allocated it."""
     live: Counter[str] = Counter()
-    for row in sampler.export(live=True):
+    for row in sampler.totals(live=True):
         if row.label != NO_LABEL:
             live[sampler.labels.name(row.label)] += row.inuse_bytes  # type: ignore[assignment]  # bytes are floats
     largest = live.most_common()

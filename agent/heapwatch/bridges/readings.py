@@ -1,0 +1,44 @@
+"""The latest points of all metrics, shared by whoever shows them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from heapwatch_wire.otlp import Point
+
+from heapwatch.failures import Failures
+from heapwatch.threads import new_rlock
+
+FRESH = 1.0
+
+
+class Readings:
+    """Calls `read` at most once in FRESH seconds, on the thread of whoever asks first; never raises."""
+
+    def __init__(
+        self,
+        read: Callable[[], list[Point]],
+        failures: Failures,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._failures = failures
+        self._read = read
+        self._clock = clock
+        self._lock = new_rlock()
+        self._at = -FRESH
+        self._points: list[Point] = []
+
+    def points(self) -> list[Point]:
+        """A point of each metric, at most FRESH seconds old."""
+        with self._lock:
+            now = self._clock()
+            if now - self._at >= FRESH:
+                self._at = now
+                with self._failures.guard("readings"):
+                    self._points = self._read()
+            return self._points
+
+    def of(self, name: str) -> list[Point]:
+        """The points of one metric."""
+        return [point for point in self.points() if point.metric.name == name]
