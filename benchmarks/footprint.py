@@ -5,13 +5,12 @@
 Private pages (smaps_rollup: what the process alone pays for) at each stage: bare interpreter, `import
 heapwatch`, sampler started, whole agent with the collector away and with one that answers. Then the reference
 service under gunicorn, three at the same time under the same load: without the agent, with it, and with it
-after searches for holders; reported is the difference to the one without. Writes JSON and prints a table.
+after searches for holders; reported is the difference to the one without.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import statistics
@@ -30,7 +29,7 @@ from heapwatch.control.client import Client, ControlError
 from heapwatch.memory.mappings import read_mappings
 
 from benchmarks.gc_tuner import free_port
-from benchmarks.overhead import machine
+from benchmarks.results import Result, Table, record
 
 KIB = 1024
 PAUSE = "import time; time.sleep({seconds}); print('ready', flush=True); time.sleep(3600)"
@@ -200,17 +199,32 @@ def measure_services(address: str, folder: Path, minutes: float, rate: float) ->
         }
 
 
-def show(result: Mapping[str, Any]) -> None:
+def tables(result: Mapping[str, Any]) -> list[Table]:
+    """KiB above the bare interpreter, and above the service without the agent."""
+    made = []
     stages = result["stages"]
-    bare = stages.get("bare interpreter")
-    for name, sizes in stages.items():
-        columns = (
-            f"{kind} {sizes[kind] / KIB:8,.0f} KiB ({(sizes[kind] - bare[kind]) / KIB:+8,.0f})"
-            for kind in bare
+    if stages:
+        bare = stages["bare interpreter"]
+        rows = [
+            [name, *(cell for kind in bare for cell in (kib(sizes[kind]), kib(sizes[kind] - bare[kind])))]
+            for name, sizes in stages.items()
+        ]
+        columns = ["stage", "private", "added", "RSS", "added"]
+        made.append(Table("A bare interpreter (KiB)", columns, rows))
+    if "services" in result:
+        services = result["services"]
+        rows = [
+            [kind, kib(size), kib(services["added"].get(kind, 0))]
+            for kind, size in services["private"].items()
+        ]
+        made.append(
+            Table("A worker of the reference service (KiB, private)", ["service", "in all", "added"], rows)
         )
-        print(f"{name:24} {'   '.join(columns)}")
-    for kind, size in result.get("services", {}).get("added", {}).items():
-        print(f"service, {kind:15} private {size / KIB:+8,.0f} KiB for each worker")
+    return made
+
+
+def kib(size: float) -> str:
+    return f"{size / KIB:,.0f}"
 
 
 def main() -> int:
@@ -220,18 +234,16 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3.0, help="length of the load on the services")
     parser.add_argument("--rate", type=float, default=20.0, help="requests per second for each service")
     parser.add_argument("--without", choices=("service", "stages"), help="what to leave out")
-    parser.add_argument("--output", type=Path, default=Path("build/benchmarks/footprint.json"))
     args = parser.parse_args()
-    result: dict[str, Any] = {"machine": machine(), "stages": {}}
+    result: dict[str, Any] = {"stages": {}}
     with collector() as address, tempfile.TemporaryDirectory() as name:
         if args.without != "stages":
             result["stages"] = {kind: stage(kind, address, Path(name)) for kind in STAGES}
         if args.without != "service":
             result["services"] = measure_services(address, Path(name), args.minutes, args.rate)
-    show(result)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"written to {args.output}")
+    about = f"Private pages of processes; the services under {args.rate:g} requests per second each."
+    command = f"python -m benchmarks.footprint --minutes {args.minutes:g} --rate {args.rate:g}"
+    record(Result("footprint", 61, "What the agent adds to memory", about, command, tables(result), result))
     return 0
 
 

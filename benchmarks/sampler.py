@@ -18,6 +18,8 @@ STEPS = {
     "accuracy": ["benchmarks.accuracy"],
     "scaling": ["benchmarks.scaling"],
     "latency": ["benchmarks.latency"],
+    "export": ["benchmarks.export"],
+    "footprint": ["benchmarks.footprint"],
     "pyperformance": ["benchmarks.pyperformance"],
 }
 """Name -> module and arguments."""
@@ -27,6 +29,8 @@ QUICK = {
     "accuracy": ["--error", "1"],
     "scaling": ["--rounds", "3", "--repeats", "1"],
     "latency": ["--blocks", "30"],
+    "export": ["--live", "1000,60000"],
+    "footprint": ["--minutes", "0.5"],
     "pyperformance": ["--rounds", "2"],
 }
 """What makes a step short: for a look, not for a record."""

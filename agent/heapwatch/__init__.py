@@ -3,11 +3,28 @@
     import heapwatch
     heapwatch.start(service="shop", collector="http://127.0.0.1:4040")
 
-Importing starts nothing.
+Importing starts nothing, and loads nothing either before the first use: parts of this package, such as the
+sampler, serve without the rest.
 """
 
-from heapwatch_wire.config import ConfigError
+from typing import TYPE_CHECKING, Any
 
-from heapwatch.door import asgi, checkpoint, freeze, phase, start, status, stop, tag, wsgi
+if TYPE_CHECKING:
+    from heapwatch_wire.config import ConfigError
+
+    from heapwatch.door import asgi, checkpoint, freeze, phase, start, status, stop, tag, wsgi
 
 __all__ = ["ConfigError", "asgi", "checkpoint", "freeze", "phase", "start", "status", "stop", "tag", "wsgi"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from heapwatch import door
+
+    globals().update({known: getattr(door, known) for known in __all__})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

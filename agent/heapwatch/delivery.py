@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
 import random
-import socket
 import time
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from heapwatch_wire.config import ConfigError
 from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.failures import Failures
+from heapwatch.post import Connection, NoAnswer, PlainConnection, SecureConnection
 
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
 LONGEST_RETRY_AFTER = 300.0
-_ANSWER_LIMIT = 64 << 10
 _GZIP = 31
 
 
@@ -66,14 +63,14 @@ class Address:
             raise ConfigError(f"HEAPWATCH_COLLECTOR={collector!r}: expected {expected}")
         self.text = collector
         self.base = parts.path.rstrip("/")
-        self._secure = parts.scheme == "https"
-        self._host = parts.hostname
-        self._port = port
+        self.secure = parts.scheme == "https"
+        self.host = parts.hostname
+        self.port = port or (443 if self.secure else 80)
 
-    def connect(self, timeout: float) -> http.client.HTTPConnection:
-        """A connection that isn't opened yet; each of its socket operations may take `timeout` seconds."""
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        return kind(self._host, self._port, timeout=timeout)
+    def connect(self, timeout: float) -> Connection:
+        """A connection that isn't opened yet; connecting, and each delivery, may take `timeout` seconds."""
+        kind = SecureConnection if self.secure else PlainConnection
+        return kind(self.host, self.port, timeout)
 
 
 class Courier:
@@ -142,7 +139,7 @@ class Courier:
             connection.close()
         return True
 
-    def _send_first(self, connection: http.client.HTTPConnection) -> None:
+    def _send_first(self, connection: Connection) -> None:
         delivery = self._queue[0]
         try:
             self._post(connection, delivery)
@@ -154,20 +151,16 @@ class Courier:
             self.delivered += 1
         self._tries = 0
 
-    def _post(self, connection: http.client.HTTPConnection, delivery: Delivery) -> None:
+    def _post(self, connection: Connection, delivery: Delivery) -> None:
         url = self._address.text
         headers = {**self._headers, "Content-Type": delivery.content_type}
         try:
-            connection.request("POST", self._address.base + delivery.path, delivery.body, headers)
-            answer = connection.getresponse()
-            answer.read(_ANSWER_LIMIT)
-        except (OSError, http.client.HTTPException) as error:
-            reason = "no answer in time" if isinstance(error, socket.timeout) else error
+            answer = connection.post(self._address.base + delivery.path, delivery.body, headers)
+        except (OSError, NoAnswer) as error:
+            reason = "no answer in time" if isinstance(error, TimeoutError) else error
             raise Unreachable(f"{url}: {reason or type(error).__name__}") from None
-        if not answer.isclosed():  # a longer answer than a collector gives: don't read it as the next one
-            connection.close()
         if answer.status in (408, 429) or answer.status >= 500:
-            wait = retry_after(answer.headers.get("Retry-After", ""), time.time())
+            wait = retry_after(answer.headers.get("retry-after", ""), time.time())
             raise Unreachable(f"{url} answered {answer.status} {answer.reason}", wait)
         if not 200 <= answer.status < 300:
             mend = "; is HEAPWATCH_TOKEN right?" if answer.status in (401, 403) else ""
@@ -190,6 +183,9 @@ def retry_after(text: str, now: float) -> float:
     try:
         seconds = float(text)
     except ValueError:
+        # Here and not above: the package email takes a megabyte, and hardly any server sends a date.
+        from email.utils import parsedate_to_datetime
+
         try:
             seconds = parsedate_to_datetime(text).timestamp() - now
         except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import socket
 import sys
@@ -69,7 +68,7 @@ def identify(settings: AgentSettings, command: Sequence[str] | None = None) -> I
         pid=pid,
         host=host,
         runtime=sys.implementation.name,
-        runtime_version=platform.python_version(),
+        runtime_version=sys.version.partition(" ")[0],
         started=started,
     )
 

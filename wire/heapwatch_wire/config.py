@@ -7,7 +7,6 @@ feeds `--help` and docs/configuration.md, so a setting is described in one place
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -169,6 +168,9 @@ def _read_section(section: str, file: Path | None, environ: Mapping[str, str]) -
     path = file or Path(environ.get(PREFIX + "CONFIG") or FILE_NAME)
     if not named and not path.is_file():
         return {}
+    # Here and not above: most processes have no such file, and needn't have the parser in memory.
+    import tomllib
+
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -29,7 +29,7 @@ def _encode_varint(value: int) -> bytes:
 
 
 # Ids, indices and lengths are small: a look-up is ten times cheaper than the loop.
-_SMALL: Final = tuple(_encode_varint(value) for value in range(1 << 12))
+_SMALL: Final = tuple(_encode_varint(value) for value in range(1 << 9))
 
 
 def varint(value: int) -> bytes:

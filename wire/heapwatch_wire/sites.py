@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+from _blake2 import blake2b  # hashlib would load OpenSSL for it
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -68,4 +68,4 @@ def own_caller(stack: Sequence[Frame]) -> Frame | None:
 def site_id(frame: Frame) -> str:
     """16 hexadecimal digits that name the allocation site `frame` on every instance alike."""
     text = "\0".join((frame.function, frame.file, str(frame.line)))
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()

@@ -20,7 +20,7 @@
 #include <string.h>
 
 /* Bytes beyond which rows and stacks of the past are given up: first those of which profiles said all. */
-#define TABLES_ROOM (2u << 20)
+#define TABLES_ROOM (1u << 20)
 #define TABLES_MOST (4u << 20)
 
 static unsigned under_way;

@@ -54,7 +54,8 @@ class Collector:
             raise Failure(f"{self._address.text} has documents of another version: {error}") from None
 
     def _get(self, path: str, query: dict[str, str]) -> Any:
-        connection = self._address.connect(TIMEOUT)
+        kind = http.client.HTTPSConnection if self._address.secure else http.client.HTTPConnection
+        connection = kind(self._address.host, self._address.port, timeout=TIMEOUT)
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
             connection.request(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -61,4 +60,4 @@ def sockets(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _fallback(uid: int) -> Path:
-    return Path(tempfile.gettempdir()) / f"heapwatch-{uid}"
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"heapwatch-{uid}"  # noqa: S108  # made for its owner alone

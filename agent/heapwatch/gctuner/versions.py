@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import sys
-import sysconfig
 
 INCREMENTAL_SINCE = (3, 14)
 OWN_FROZEN = 2000
@@ -25,7 +24,7 @@ OWN_FROZEN = 2000
 def cannot_act(version: tuple[int, int] = sys.version_info[:2], free_threaded: bool | None = None) -> str:
     """Why this interpreter's collector is only observed; "" when it can be tuned."""
     if free_threaded is None:
-        free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+        free_threaded = "t" in sys.abiflags
     if sys.implementation.name != "cpython":
         return f"{sys.implementation.name} has a collector of its own kind"
     if free_threaded:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
@@ -15,8 +14,8 @@ from heapwatch.failures import logger
 Action: TypeAlias = Callable[[ModuleType], None]
 
 
-class _Watcher(MetaPathFinder):
-    """Lets the usual finders find a module, and calls its actions after the loader has executed it."""
+class _Watcher:
+    """A finder that leaves finding to the usual ones; calls a module's actions after it was executed."""
 
     def __init__(self) -> None:
         self.actions: dict[str, list[Action]] = {}
