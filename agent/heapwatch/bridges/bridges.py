@@ -26,7 +26,7 @@ class Bridges:
         self.page.readings = self.meters.readings = readings
         files = prometheus.Files(readings)
         agent.every(prometheus.WRITE_EVERY, "prometheus", lambda now: files.write())
-        agent.at_stop("prometheus", files.write)
+        agent.at_stop("prometheus", lambda: files.write(age=0.0))
         every = opentelemetry.LOOK_EVERY
         agent.every(every, "opentelemetry", lambda now: self.meters.look(requests, telemetry.gc))
         agent.at_stop("opentelemetry", lambda: self.meters.look(requests, telemetry.gc))

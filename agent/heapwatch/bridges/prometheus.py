@@ -16,7 +16,7 @@ from typing import Any
 from heapwatch_wire.metrics import Metric, label
 from heapwatch_wire.otlp import Exemplar, Histogram, Number, Point
 
-from heapwatch.bridges.readings import Readings
+from heapwatch.bridges.readings import FRESH, Readings
 
 MODULE = "prometheus_client"
 WRITE_EVERY = 2.0
@@ -85,12 +85,12 @@ class Files:
         self._objects: dict[str, Any] = {}
         self._written: dict[tuple[str, tuple[str, ...]], Point] = {}
 
-    def write(self) -> None:
-        """Bring the files up to date, if the host uses prometheus_client with several processes."""
+    def write(self, age: float = FRESH) -> None:
+        """Bring the files up to date with points of this age, if several processes share a page."""
         client = sys.modules.get(MODULE)
         if client is None or not _many_processes():
             return
-        points = {_key(point): point for point in self._readings.points()}
+        points = {_key(point): point for point in self._readings.points(age)}
         for key, point in points.items():
             self._write(client, key, point)
         for key in self._written.keys() - points.keys():

@@ -14,7 +14,7 @@ FRESH = 1.0
 
 
 class Readings:
-    """Calls `read` at most once in FRESH seconds, on the thread of whoever asks first; never raises."""
+    """Calls `read` at most once in a while, on the thread of whoever asks first; never raises."""
 
     def __init__(
         self,
@@ -29,11 +29,11 @@ class Readings:
         self._at = -FRESH
         self._points: list[Point] = []
 
-    def points(self) -> list[Point]:
-        """A point of each metric, at most FRESH seconds old."""
+    def points(self, age: float = FRESH) -> list[Point]:
+        """A point of each metric, at most `age` seconds old."""
         with self._lock:
             now = self._clock()
-            if now - self._at >= FRESH:
+            if now - self._at >= age:
                 self._at = now
                 with self._failures.guard("readings"):
                     self._points = self._read()

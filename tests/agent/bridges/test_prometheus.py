@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -148,3 +149,26 @@ def test_workers_of_gunicorn_add_up_on_one_page_and_what_ended_ones_did_stays(
     assert value(page, retained) == pytest.approx(40 * 100 * 1033, rel=0.6)
     assert len(re.findall(r"^process_memory_usage_bytes\{pid=", page, re.MULTILINE)) >= 2
     assert "Traceback" not in gunicorn.output
+
+
+def test_what_happened_just_before_the_end_is_written(tmp_path: Path) -> None:
+    code = f"""
+import heapwatch, os, prometheus_client
+heapwatch.start(runtime_dir={str(tmp_path / "run")!r})
+from heapwatch.door import host
+page = host.resident.bridges.page.readings
+page.points()
+with heapwatch.tag("last"):
+    pass
+heapwatch.stop()
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess
+registry = CollectorRegistry()
+multiprocess.MultiProcessCollector(registry)
+print(str(generate_latest(registry), "utf-8"))
+"""
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    line = 'heapwatch_task_duration_seconds_count{heapwatch_endpoint="last",heapwatch_outcome="success"}'
+    assert value(done.stdout, line) == 1, done.stdout
