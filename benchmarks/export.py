@@ -65,6 +65,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.longest = 0.0
+        self.turns = 0
         self._done = False
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
@@ -76,6 +77,13 @@ class Watcher:
             now = time.perf_counter()
             self.longest = max(self.longest, now - last)
             last = now
+            self.turns += 1
+
+    def settle(self) -> None:
+        """Let it note the wait that ends now."""
+        turn = self.turns
+        while self.turns < turn + 2:
+            time.sleep(0.001)
 
     def stop(self) -> None:
         self._done = True
@@ -91,10 +99,10 @@ def measure(call: Callable[[], object], rounds: int) -> dict[str, float]:
         seconds.append(time.thread_time() - began)
     for _ in range(rounds):
         watcher = Watcher()
-        time.sleep(0.005)
+        watcher.settle()
         watcher.longest = 0.0
         call()
-        time.sleep(0.005)  # so that it has noted the wait for this call, too
+        watcher.settle()
         longest = watcher.longest
         watcher.stop()
         waits.append(longest)

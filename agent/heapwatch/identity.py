@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import sys
+from _socket import gethostname
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -59,7 +59,7 @@ class Identity:
 def identify(settings: AgentSettings, command: Sequence[str] | None = None) -> Identity:
     """The identity of this process, its service named by `settings` or else by `command`."""
     pid = os.getpid()
-    host = socket.gethostname()
+    host = gethostname()
     started = ProcessReader().start_time()
     return Identity(
         service=settings.service or program_name(sys.orig_argv if command is None else command),

@@ -1,35 +1,39 @@
-"""Which library is instrumented by what, as soon as the service imports it."""
+"""Which library is instrumented by what, as soon as the service imports it.
+
+Adapters are named here and not imported: a process loads those of the libraries that it uses.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
+from typing import Any
 
-from heapwatch.instrument import celery, django, flask, sqlalchemy, starlette, templates, threadpool
 from heapwatch.instrument.hook import when_imported
 from heapwatch.instrument.requests import Requests
 
-SERVING: dict[str, Callable[[ModuleType, Requests], None]] = {
-    "flask": flask.instrument,
-    "starlette.applications": starlette.instrument_applications,
-    "fastapi.applications": starlette.instrument_fastapi_applications,
-    "django.core.handlers.wsgi": django.instrument_wsgi,
-    "django.core.handlers.asgi": django.instrument_asgi,
-    "celery.signals": celery.instrument,
+SERVING = {
+    "flask": "flask.instrument",
+    "starlette.applications": "starlette.instrument_applications",
+    "fastapi.applications": "starlette.instrument_fastapi_applications",
+    "django.core.handlers.wsgi": "django.instrument_wsgi",
+    "django.core.handlers.asgi": "django.instrument_asgi",
+    "celery.signals": "celery.instrument",
 }
-"""Modules in which requests and tasks begin and end."""
+"""Modules in which requests and tasks begin and end; functions here that take such a module and Requests."""
 
-INSIDE: dict[str, Callable[[ModuleType], None]] = {
-    "starlette.routing": starlette.instrument_routing,
-    "fastapi.routing": starlette.instrument_fastapi_routing,
-    "django.core.handlers.base": django.instrument_routes,
-    "django.db.backends.signals": django.instrument_databases,
-    "django.template.base": templates.instrument,
-    "jinja2.environment": templates.instrument,
-    "sqlalchemy.engine": sqlalchemy.instrument,
-    "anyio.to_thread": threadpool.instrument,
+INSIDE = {
+    "starlette.routing": "starlette.instrument_routing",
+    "fastapi.routing": "starlette.instrument_fastapi_routing",
+    "django.core.handlers.base": "django.instrument_routes",
+    "django.db.backends.signals": "django.instrument_databases",
+    "django.template.base": "templates.instrument",
+    "jinja2.environment": "templates.instrument",
+    "sqlalchemy.engine": "sqlalchemy.instrument",
+    "anyio.to_thread": "threadpool.instrument",
 }
-"""Modules that say what the running request does."""
+"""Modules that say what the running request does; functions that take them."""
 
 
 def install(requests: Requests) -> None:
@@ -37,8 +41,15 @@ def install(requests: Requests) -> None:
     for name, serve in SERVING.items():
         when_imported(name, _bound(serve, requests))
     for name, action in INSIDE.items():
-        when_imported(name, action)
+        when_imported(name, _bound(action))
 
 
-def _bound(serve: Callable[[ModuleType, Requests], None], requests: Requests) -> Callable[[ModuleType], None]:
-    return lambda module: serve(module, requests)
+def adapter(name: str) -> Callable[..., None]:
+    """The function of that name, such as "flask.instrument"."""
+    module, _, function = name.partition(".")
+    found: Callable[..., None] = getattr(import_module(f"heapwatch.instrument.{module}"), function)
+    return found
+
+
+def _bound(name: str, *arguments: Any) -> Callable[[ModuleType], None]:
+    return lambda module: adapter(name)(module, *arguments)
