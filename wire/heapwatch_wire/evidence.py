@@ -122,6 +122,8 @@ class Evidence:
     """A verdict on one allocation site of one service version.
 
     `verdict` is "leak" (growth proved by its site) or "suspicion" (growing, not yet proved).
+    `kind` is "cycle" when nothing but reference cycles holds the objects, so that only the garbage collector
+    frees them, "native" when it is memory of C code, else "python".
     `instances` counts processes that were judged, `growing` those in which the site grows.
     `statistics` and `thresholds` name the figures that decided. Times are Unix seconds.
     """
@@ -146,6 +148,7 @@ class Evidence:
     forecast: Forecast | None = None
     recommendation: Recommendation | None = None
     links: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["python", "native", "cycle"] = "python"
 
 
 def to_json(document: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from heapwatch_wire.evidence import to_json
 from heapwatch_wire.sites import site_id
 
 from heapwatch.control.census import census
+from heapwatch.control.cycles import cycles
 from heapwatch.control.garbage import collector
 from heapwatch.control.protocol import RequestError
 from heapwatch.leaks.tracker import LeakTracker
@@ -153,6 +154,7 @@ HANDLERS: dict[str, Handler] = {
     "leaks": leaks,
     "holders": holders,
     "census": census,
+    "cycles": cycles,
     "snapshot": snapshot,
     "gc": collector,
     "trim": trim,

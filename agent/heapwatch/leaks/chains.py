@@ -36,14 +36,18 @@ class Chain:
     steps: tuple[Step, ...]
     types: tuple[str, ...]
 
-    def folded(self) -> list[Part]:
-        """The steps, of a linked list one link."""
+    def path(self) -> list[tuple[str, str]]:
+        """(text, general text) of each step."""
         parts = []
         below = self.root.below
         for step in self.steps:
             parts.append(_read(step, below))
             below = step.below
-        return _folded(parts)
+        return parts
+
+    def folded(self) -> list[Part]:
+        """The steps, of a linked list one link."""
+        return _folded(self.path())
 
 
 def _read(step: Step, below: tuple[str, ...] | None) -> tuple[str, str]:

@@ -11,12 +11,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from heapwatch_wire.evidence import Holder
 
-from heapwatch.leaks.chains import merge
-from heapwatch.leaks.nodes import Node, chain_to, is_resolved, upwards
+from heapwatch.leaks.chains import Chain, merge
+from heapwatch.leaks.cycles import Cycle
+from heapwatch.leaks.nodes import Node, chain_to, cycle_above, is_resolved, upwards
 from heapwatch.leaks.references import CONTAINERS, describe, step, type_name
 from heapwatch.leaks.roots import Roots, is_own
 from heapwatch.sampler import STEP, Owners, Walk, walk
@@ -41,11 +42,21 @@ class Objects(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found: the type that matters, the holders, and sentences that say how sure this is."""
+    """What was found: the type that matters, the holders, and sentences that say how sure this is.
+
+    `cycles` has a reference cycle of each sample that nothing else holds.
+    """
 
     type: str = ""
     holders: tuple[Holder, ...] = ()
     reasons: tuple[str, ...] = ()
+    cycles: tuple[Cycle, ...] = ()
+
+    @property
+    def kind(self) -> Literal["python", "cycle"]:
+        """ "cycle" when nothing but cycles holds the samples: only the garbage collector frees them."""
+        only = self.holders and all(holder.root == "unknown" for holder in self.holders)
+        return "cycle" if only and self.cycles else "python"
 
 
 @dataclass(frozen=True)
@@ -225,7 +236,16 @@ class HolderSearch:
             reasons.append(ENDED_EARLY)
         elif any(chain.root.kind == "unknown" for chain in chains):
             reasons.append("objects that only a reference cycle holds go at the next full garbage collection")
-        return Outcome(site.type, tuple(merge(chains)), tuple(reasons))
+        cycles = _cycles(site.samples, chains) if complete else ()
+        for cycle in dict.fromkeys(cycles):
+            reasons.append(f"the cycle: {cycle.path}. {cycle.change}")
+        return Outcome(site.type, tuple(merge(chains)), tuple(reasons), cycles)
+
+
+def _cycles(samples: Sequence[Node], chains: Sequence[Chain]) -> tuple[Cycle, ...]:
+    """The cycles of those samples that nothing else holds."""
+    alone = [s for s, c in zip(samples, chains, strict=True) if c.root.kind == "unknown"]
+    return tuple(cycle for cycle in map(cycle_above, alone) if cycle is not None)
 
 
 def _choose(objects: Sequence[object]) -> tuple[str, list[object]]:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import islice
+from types import CellType
 
 from heapwatch.leaks.chains import Chain
+from heapwatch.leaks.cycles import Cycle, describe_cycle
 from heapwatch.leaks.references import TO_ATTRIBUTES, TO_THREADS, Step, type_name
 from heapwatch.leaks.roots import Root, from_c, in_running_frame
+
+ONLY_A_CYCLE = "only a reference cycle"
+MAX_STARTS = 24
+MAX_SEEN_ROUND = 500
 
 
 class Node:
@@ -93,7 +100,54 @@ def _top(
         top = next((node for node in outside if node.root is not None), outside[0])
         return top, top.root or from_c(top.obj), ()
     last = next((n for n in reversed(order) if any(a is sample for a, _ in n.above)), sample)
-    return last, Root("unknown", f"only a reference cycle: {type_name(type(last.obj))}"), ()
+    return last, Root("unknown", f"{ONLY_A_CYCLE}: {type_name(type(last.obj))}"), ()
+
+
+def cycle_above(sample: Node) -> Cycle | None:
+    """A cycle that holds `sample`, the shortest of the nearest; None when there is none."""
+    for node in islice(upwards(sample), MAX_STARTS):
+        way = _way_round(node)
+        if way:
+            return describe_cycle(way)
+    return None
+
+
+def _way_round(start: Node) -> list[tuple[object, str, Step]]:
+    """The references from `start` down to itself."""
+    came: dict[int, tuple[Node, Step]] = {}
+    level, seen = [start], 0
+    while level and seen < MAX_SEEN_ROUND:
+        following = []
+        for node in level:
+            for above, reference in node.above:
+                if id(above) not in came:
+                    came[id(above)] = (node, reference)
+                    following.append(above)
+            seen += 1
+            if id(start) in came:
+                return _read_round(start, came)
+        level = following
+    return []
+
+
+def _says_little(obj: object) -> int:
+    """How little a type tells of where in the program it is."""
+    return 2 if type(obj) is CellType else "." not in type_name(type(obj))
+
+
+def _read_round(start: Node, came: dict[int, tuple[Node, Step]]) -> list[tuple[object, str, Step]]:
+    way: list[tuple[Node, Step]] = []
+    node = start
+    while not way or node is not start:
+        below, reference = came[id(node)]
+        way.append((node, reference))
+        node = below
+    # The first reference must read by itself, which one from a closure's or an instance's inside doesn't.
+    whole = [i for i in range(len(way)) if way[i - 1][1].below is None]
+    first = min(whole, key=lambda i: _says_little(way[i][0].obj), default=0)
+    way = way[first:] + way[:first]
+    texts = [general for _, general in Chain(Root("unknown", ""), tuple(r for _, r in way), ()).path()]
+    return [(node.obj, text, reference) for (node, reference), text in zip(way, texts, strict=True)]
 
 
 def _home(held: Node, nearest: Node) -> Node:

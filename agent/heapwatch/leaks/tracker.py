@@ -207,6 +207,7 @@ class LeakTracker:
             reasons=finding.reasons + suspect.outcome.reasons,
             holders=tuple(suspect.outcome.holders),
             endpoints=self.endpoints(totals),
+            kind=suspect.outcome.kind,
         )
 
     def endpoints(self, totals: SiteTotals) -> tuple[Share, ...]:

@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from heapwatch.cli.cycles_text import cycles_text
 from heapwatch.cli.options import add_common, add_pid, client, print_json
 from heapwatch.cli.table import table
 from heapwatch.cli.units import count, duration, size
+from heapwatch.control.client import Client
 
 HELP = "show the garbage collector's state and pauses; tune, collect or freeze"
 SHOWN_PAUSES = 10
@@ -39,11 +41,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the tuner of the running process: off; observe says what it would do; act sets thresholds,"
         " freezes what is long-lived and collects between requests, until another --tune or the exit",
     )
+    parser.add_argument(
+        "--cycles",
+        type=float,
+        nargs="?",
+        const=10.0,
+        metavar="S",
+        help="watch full collections for S seconds (default: 10): which lines make what only they free, by"
+        " which reference cycles, what would break those; with --collect, one is run if none comes by itself",
+    )
     parser.set_defaults(action="stats")
-    add_common(parser, "  heapwatch gc 4711\n  heapwatch gc 4711 --collect\n  heapwatch gc 4711 --tune act\n")
+    add_common(
+        parser,
+        "  heapwatch gc 4711\n  heapwatch gc 4711 --collect\n  heapwatch gc 4711 --tune act\n"
+        "  heapwatch gc 4711 --cycles 30\n",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.cycles is not None:
+        return _show_cycles(args)
     asking = client(args)
     params = {"action": "tune", "mode": args.tune} if args.tune else {"action": args.action}
     answers = {pid: asking.call(pid, "gc", **params) for pid in asking.family(args.pid)}
@@ -52,6 +69,18 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for pid, answer in answers.items():
         print(_text(pid, answer))
+    return 0
+
+
+def _show_cycles(args: argparse.Namespace) -> int:
+    asking = Client(args.runtime_dir, timeout=2 * args.cycles + 60.0)
+    params = {"seconds": args.cycles, "collect": args.action == "collect"}
+    answers = {pid: asking.call(pid, "cycles", **params) for pid in asking.family(args.pid)}
+    if args.json:
+        print_json(answers)
+        return 0
+    for answer in answers.values():
+        print(cycles_text(answer))
     return 0
 
 
