@@ -12,9 +12,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from heapwatch_wire.config import ConfigError
 
-    from heapwatch.door import asgi, checkpoint, freeze, phase, start, status, stop, tag, wsgi
+    from heapwatch.door import (
+        asgi,
+        checkpoint,
+        freeze,
+        pause,
+        phase,
+        resume,
+        start,
+        status,
+        stop,
+        tag,
+        wsgi,
+    )
 
-__all__ = ["ConfigError", "asgi", "checkpoint", "freeze", "phase", "start", "status", "stop", "tag", "wsgi"]
+__all__ = [
+    "ConfigError",
+    "asgi",
+    "checkpoint",
+    "freeze",
+    "pause",
+    "phase",
+    "resume",
+    "start",
+    "status",
+    "stop",
+    "tag",
+    "wsgi",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -78,6 +78,8 @@ class Stats(TypedDict):
     live_bytes: float
     live_objects: float
     started: float
+    peak_bytes: float
+    peak_time: float
     clock: int
 
 def start(interval: int, max_depth: int, seed: int = 0) -> None:
@@ -150,12 +152,17 @@ class Encoded:
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
-def profile(names: dict[int, str], own: int = 0, take: bool = False) -> tuple[Encoded, bytes, float]:
+def profile(
+    names: dict[int, str], own: int = 0, take: bool = False, peak: bool = False
+) -> tuple[Encoded, bytes, float]:
     """A pprof message (uncompressed, without its times), what was taken, and the live bytes of label `own`.
 
     It has the rows but those of label `own`. `names` are those of labels. With `take`, rows with live memory
     or new allocations, and allocations are those since the last profile that took them; if this one gets
-    lost, give_back lets the next one carry them. RuntimeError before the first start.
+    lost, give_back lets the next one carry them. With `peak`, what lived when the estimate of live bytes was
+    highest ("peak_time" in `stats`; in a forked child since the fork), and no allocations. Each sample moves
+    it; the highest point of an estimate lies above the true one, by about its standard error. Rows that
+    were given up since are in "[earlier stacks]". RuntimeError before the first start.
     """
 
 def give_back(taken: bytes) -> None:

@@ -57,6 +57,9 @@ class SamplingBudget:
         elapsed, samples = self._clock() - self._at, stats.get("samples", 0) - self._samples
         if interval <= 0 or elapsed <= 0:
             return
+        if not stats.get("enabled", True):  # paused: a rate of nothing would ask for the smallest interval
+            self._begin()
+            return
         if stats.get("interval_doublings", 0) > self._doublings:
             # The sampler's table was full: a smaller interval would fill it again.
             self._smallest = max(self._smallest, interval)

@@ -46,6 +46,23 @@ def stop() -> None:
         logger.warning("heapwatch: not stopped cleanly: %s: %s", type(error).__name__, error)
 
 
+def pause() -> None:
+    """Take no samples until `resume`; memory that was sampled before is still followed until it is freed.
+
+    The rest of the agent goes on; status()["sampler"]["enabled"] is 0 meanwhile. Without an agent, nothing.
+    """
+    agent = host.agent
+    if agent is not None:
+        agent.sampler.stop()
+
+
+def resume() -> None:
+    """Take samples again, at the interval that was in force. What was allocated in between isn't known."""
+    agent = host.agent
+    if agent is not None:
+        agent.sampler.start()
+
+
 def status() -> dict[str, Any]:
     """What the agent says about itself, as JSON values; {"running": False} without one."""
     agent = host.agent

@@ -37,6 +37,11 @@ class Profiles:
         """The state now with all allocations since the sampler's start, as gzipped pprof; changes nothing."""
         return _finish(self._sampler.profile(take=False), now, since=now)
 
+    def peak(self) -> bytes:
+        """What lived when most did, as gzipped pprof with that time, without allocations; changes nothing."""
+        encoded, then = self._sampler.peak(), self._sampler.stats().get("peak_time", 0.0)
+        return _finish(encoded, then, since=then)
+
     def take(self, now: float) -> Taken:
         """A profile whose allocations are those since the one before; `give_back` it if it gets lost."""
         encoded = self._sampler.profile(take=True)

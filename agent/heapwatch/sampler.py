@@ -120,7 +120,7 @@ class Native(Follows, Protocol):
     ) -> tuple[list[tuple[int, int, str, float, float, float, float]], float]: ...
     def frames(self, stack: int) -> tuple[tuple[str, str, int], ...]: ...
     def profile(
-        self, names: dict[int, str], own: int = 0, take: bool = False
+        self, names: dict[int, str], own: int = 0, take: bool = False, peak: bool = False
     ) -> tuple[ReadableBuffer, bytes, float]: ...
     def give_back(self, allocated: bytes) -> None: ...
     def watch_arrays(self, table: object) -> str: ...
@@ -182,6 +182,7 @@ class Sampler(Protocol):
     def totals(self, live: bool = False) -> list[Totals]: ...
     def frames(self, stack_id: int) -> Stack: ...
     def profile(self, take: bool) -> Encoded: ...
+    def peak(self) -> Encoded: ...
     def give_back(self, allocated: bytes) -> None: ...
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]: ...
     def lifetimes(self, stack_ids: Iterable[int] | None = None) -> dict[int, Lifetimes]: ...
@@ -207,10 +208,17 @@ class NativeSampler:
         self._own_label = labels.intern(OWN_WORK)
         self._own_bytes = 0.0
         self._interval_changes = 0
+        self._started = False
 
     def start(self) -> None:
-        """Install the hooks and sample; RuntimeError, saying why, where that is not supported."""
+        """Install the hooks and sample; after a stop, sample again at the interval in force.
+
+        RuntimeError, saying why, where that is not supported.
+        """
         self._native.start(self._interval, self._max_depth)
+        if self._started:
+            return
+        self._started = True
         if not follow(self._native):
             logger.warning(
                 "heapwatch: this Python keeps its contexts in an unknown way: no endpoints are told apart"
@@ -224,6 +232,7 @@ class NativeSampler:
     def set_interval(self, interval: int) -> None:
         """Change the mean bytes between two samples; estimates stay unbiased."""
         self._native.set_interval(interval)
+        self._interval = interval
         self._interval_changes += 1
 
     def sample_cost(self) -> float:
@@ -257,6 +266,11 @@ class NativeSampler:
         that took them before. RuntimeError before the sampler was started."""
         names, own = self.labels.names, self._own_label
         message, allocated, self._own_bytes = self._native.profile(names, own, take)
+        return Encoded(memoryview(message), allocated)
+
+    def peak(self) -> Encoded:
+        """What lived when most did, at `stats()["peak_time"]`, without allocations. RuntimeError as above."""
+        message, allocated, _ = self._native.profile(self.labels.names, self._own_label, peak=True)
         return Encoded(memoryview(message), allocated)
 
     def give_back(self, allocated: bytes) -> None:
@@ -333,6 +347,10 @@ class NullSampler:
         return ()
 
     def profile(self, take: bool) -> Encoded:
+        """RuntimeError: there is none."""
+        raise RuntimeError(self.reason)
+
+    def peak(self) -> Encoded:
         """RuntimeError: there is none."""
         raise RuntimeError(self.reason)
 

@@ -155,6 +155,9 @@ class ScriptedSampler:
     def frames(self, stack_id: int) -> Stack:
         return next((row.frames for row in self.rows if row.stack_id == stack_id), ())
 
+    def peak(self) -> Encoded:
+        return self.profile(take=False)
+
     def profile(self, take: bool) -> Encoded:
         samples = [pprof.Sample(row.frames, tuple(round(row[i]) for i in (7, 8, 5, 6))) for row in self.rows]
         self.taken.append(take)

@@ -68,6 +68,17 @@ def test_a_storm_widens_the_interval_until_the_budget_holds(world: World) -> Non
     assert world.measured == 1
 
 
+def test_a_pause_leaves_the_interval_alone(world: World) -> None:
+    world.bytes_per_second = 10e9
+    before = world.run(60)
+    world.sampler.statistics["enabled"] = 0
+    world.bytes_per_second = 0.0
+    assert world.run(600) == before
+    world.sampler.statistics["enabled"] = 1
+    world.bytes_per_second = 10e9
+    assert world.run(60) == before
+
+
 def test_one_gust_changes_nothing(world: World) -> None:
     for _ in range(10):
         world.bytes_per_second = 3 * SHARE / COST * SMALLEST

@@ -55,7 +55,9 @@ class ScriptedExtension:
     def frames(self, stack: int) -> tuple[tuple[str, str, int], ...]:
         return next((row[1] for row in self.rows if row[0] == stack), ())
 
-    def profile(self, names: dict[int, str], own: int = 0, take: bool = False) -> tuple[bytes, bytes, float]:
+    def profile(
+        self, names: dict[int, str], own: int = 0, take: bool = False, peak: bool = False
+    ) -> tuple[bytes, bytes, float]:
         self.calls.append(("profile", names, own, take))
         return b"message", b"taken", 77.0
 

@@ -173,7 +173,7 @@ PyObject *gil_stats(void)
     bool intact = gil_install_check();
     struct live now = gil_copy_live();
     return Py_BuildValue(
-        "{sisisIsIsKsIsIsKsKsKsKsKsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "native", (int)hooks.native, "interval", now.interval,
+        "{sisisIsIsKsIsIsKsKsKsKsKsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "native", (int)hooks.native, "interval", now.interval,
         "max_depth", hooks.max_depth, "samples", now.drawn, "live_samples", now.count, "pre_fork_samples", now.inherited,
         "dropped_table_full", now.full, "dropped_displaced", now.displaced, "dropped_stacks", stacks.refused,
         "dropped_rows", rows.refused, "dropped_callers", callers.refused, "dropped_lifetimes", lifetimes.refused, "dropped_interrupted",
@@ -182,5 +182,6 @@ PyObject *gil_stats(void)
         (unsigned long long)gil_own_bytes(), "padding_bytes", hooks.pad ? now.padding : (uint64_t)0, "hooks_intact", (int)intact,
         "watches_frees", (int)install.watches_frees, "rewraps", install.rewraps, "incomplete_since",
         install.incomplete_since, "allocated_bytes", now.alloc_bytes, "allocations", now.alloc_objects, "live_bytes",
-        now.live_bytes, "live_objects", now.live_objects, "started", hooks.started, "clock", rows.clock);
+        now.live_bytes, "live_objects", now.live_objects, "started", hooks.started, "peak_bytes", now.peak_bytes, "peak_time",
+        hooks.started + (double)now.peak_tick / TICKS_PER_SECOND, "clock", rows.clock);
 }

@@ -66,6 +66,15 @@ bool hook_live_open(void)
     return live_heads || (hook_pool_open(&live.samples, sizeof(struct sample), LIVE_LIMIT) && heads_grow(HEADS_FIRST));
 }
 
+static void keep_peak(uint32_t tick)
+{
+    if (live.live_bytes <= live.peak_bytes)
+        return;
+    live.peak_bytes = live.live_bytes;
+    live.peak_tick = tick;
+    live.peak++;
+}
+
 /* A row's totals return to exactly zero with its last sample, so rounding never piles up. */
 static void row_add(const struct sample *sample, int sign)
 {
@@ -73,6 +82,7 @@ static void row_add(const struct sample *sample, int sign)
         return; /* a probe of install.c */
     struct row *row = hook_row_at(sign < 0 ? hook_row_ended(sample->row) : sample->row);
     struct weight weight = hook_weight(sample->size, sample->interval);
+    hook_row_keep_peak(row);
     row->changed = ++rows.clock;
     row->samples += (uint32_t)sign;
     row->live_objects = row->samples ? row->live_objects + sign * weight.objects : 0;
@@ -181,6 +191,7 @@ void hook_live_insert(const struct sample *sample)
     if (remove_sample((void *)sample->address, &stale))
         live.displaced++; /* its free went past us */
     link_sample(sample);
+    keep_peak(sample->birth);
 }
 
 /* Counts an end at the age in `ended->next`, or takes one back. */
@@ -232,6 +243,8 @@ void hook_live_forked(void)
     live.generation++;
     live.inherited = live.count;
     live.alloc_objects = live.alloc_bytes = 0;
+    live.peak_bytes = 0;
+    keep_peak(hook_tick());
     live.drawn = 0;
     hook_random_seed(&live.random, 0);
 }

@@ -46,6 +46,8 @@ struct live {
     uint64_t full, displaced;  /* samples lost: no room at the largest interval; their frees went past us */
     uint64_t padding;          /* bytes by which small live samples would be padded to RAW_BACKED */
     double alloc_objects, alloc_bytes, live_objects, live_bytes;
+    double peak_bytes;         /* the most that live_bytes ever was, since the last fork */
+    uint32_t peak, peak_tick;  /* counts the times that it was exceeded; when that was last */
 };
 extern struct live live;
 

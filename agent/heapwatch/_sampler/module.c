@@ -119,14 +119,14 @@ static PyObject *gil_frames_method(PyObject *module, PyObject *argument)
 
 static PyObject *gil_profile_method(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"names", "own", "take", NULL};
+    static char *names[] = {"names", "own", "take", "peak", NULL};
     PyObject *labels;
     unsigned int own = 0;
-    int take = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|Ip:profile", names, &PyDict_Type, &labels, &own, &take))
+    int take = 0, peak = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|Ipp:profile", names, &PyDict_Type, &labels, &own, &take, &peak))
         return NULL;
     if (install.done)
-        return gil_profile(labels, own, take);
+        return gil_profile(labels, own, take && !peak, peak);
     PyErr_SetString(PyExc_RuntimeError, "there is no profile before the sampler was started");
     return NULL;
 }

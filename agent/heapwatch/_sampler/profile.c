@@ -267,11 +267,11 @@ static PyObject *gil_encode(const struct snapshot *snapshot, PyObject *names, bo
     return Py_BuildValue("NNd", result, taken, snapshot->own_bytes);
 }
 
-PyObject *gil_profile(PyObject *names, uint32_t own, bool take)
+PyObject *gil_profile(PyObject *names, uint32_t own, bool take, bool peak)
 {
     ASSERT_GIL();
     struct snapshot snapshot;
-    struct wanted wanted = {.own = own, .take = take};
+    struct wanted wanted = {.own = own, .take = take, .peak = peak};
     if (!gil_snapshot_take(&snapshot, &wanted))
         return NULL;
     PyObject *result = gil_encode(&snapshot, names, take);

@@ -83,6 +83,17 @@ void hook_row_since_fork(struct row *row)
     row->alloc_objects = row->alloc_bytes = row->taken_objects = row->taken_bytes = 0;
 }
 
+/* Where a row hasn't changed since the peak, what lives is what lived at it. So the whole profile of a peak is kept by
+ * counting peaks, and each row saves its figures when it first changes after one. */
+void hook_row_keep_peak(struct row *row)
+{
+    if (row->peak == live.peak)
+        return;
+    row->peak = live.peak;
+    row->peak_objects = row->live_objects;
+    row->peak_bytes = row->live_bytes;
+}
+
 bool hook_rows_crowded(void)
 {
     return !rows.pool.free && rows.pool.used > ROW_LIMIT - ROW_LIMIT / 4;
@@ -96,8 +107,17 @@ static void return_row(uint32_t index)
     hook_pool_return(&rows.pool, index);
 }
 
+static void add_peak(struct row *to, struct row *from)
+{
+    hook_row_keep_peak(to);
+    hook_row_keep_peak(from);
+    to->peak_objects += from->peak_objects;
+    to->peak_bytes += from->peak_bytes;
+}
+
 static void add_allocated(struct row *to, struct row *from)
 {
+    add_peak(to, from);
     hook_row_since_fork(to);
     hook_row_since_fork(from);
     to->alloc_objects += from->alloc_objects;

@@ -9,7 +9,7 @@
 #include "memory.h"
 
 #ifndef ROW_LIMIT
-#define ROW_LIMIT (1u << 16) /* 96 bytes each: at most 6 MiB */
+#define ROW_LIMIT (1u << 16) /* 120 bytes each: at most 7.5 MiB */
 #endif
 
 #define ROW_NONE 1     /* memory asked for outside Python code */
@@ -25,9 +25,11 @@ struct row {
     uint32_t lifetimes;  /* entry of its stack and caller; 0: not known yet */
     uint32_t serial;     /* tells apart the rows that had the same number one after another */
     uint32_t into;       /* the row that this one was folded into; then it only stands for its live samples */
+    uint32_t peak;       /* number of the peak that the figures of it are of */
     uint64_t changed;    /* value of the clock when the row changed last */
     double live_objects, live_bytes, alloc_objects, alloc_bytes;
     double taken_objects, taken_bytes; /* of the allocated: what profiles that were taken say */
+    double peak_objects, peak_bytes;   /* live ones at that peak */
 };
 
 struct rows {
@@ -44,6 +46,7 @@ static inline struct row *hook_row_at(uint32_t row)
 
 bool hook_rows_open(void);
 uint32_t hook_row_find(uint32_t stack, uint32_t caller, uint32_t label, uint32_t thread); /* ROW_OVERFLOW when full */
+void hook_row_keep_peak(struct row *row);  /* before its live figures change; its figures of the peak are right then */
 void hook_row_since_fork(struct row *row); /* forgets what was allocated before the last fork */
 bool hook_rows_crowded(void);
 

@@ -33,6 +33,10 @@ static bool chosen(struct row *row, const struct wanted *wanted)
     if (!row->stack || row->into || row->changed <= wanted->since)
         return false;
     hook_row_since_fork(row);
+    if (wanted->peak) {
+        hook_row_keep_peak(row);
+        return row->peak_bytes > 0;
+    }
     if (row->samples || !(wanted->live || wanted->take))
         return true;
     return wanted->take && (row->alloc_bytes - row->taken_bytes >= 0.5 || row->alloc_objects - row->taken_objects >= 0.5);
@@ -46,10 +50,14 @@ static void copy_row(struct snapshot *snapshot, uint32_t index, const struct wan
         return;
     *copy = *row;
     copy->next = index;
+    if (wanted->peak) {
+        copy->live_objects = row->peak_objects, copy->live_bytes = row->peak_bytes;
+        copy->alloc_objects = copy->alloc_bytes = 0;
+    }
     if (wanted->take)
         hook_row_take(index);
     if (wanted->own && row->label == wanted->own)
-        snapshot->own_bytes += row->live_bytes;
+        snapshot->own_bytes += copy->live_bytes;
     else
         snapshot->count++;
 }

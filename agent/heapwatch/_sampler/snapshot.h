@@ -14,6 +14,7 @@ struct wanted {
     uint64_t since; /* rows that changed after the clock was at it */
     uint32_t own;   /* label whose rows are left out; 0: none */
     bool live;      /* only rows with live samples */
+    bool peak;      /* live figures are those of the peak; nothing is allocated */
     bool take;      /* only those, and rows with allocations that weren't taken; they are now */
 };
 

@@ -106,9 +106,24 @@ def holders(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def snapshot(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The profile of this moment: gzipped pprof in base64."""
+    """The profile of this moment, or with `peak` of when most lived: gzipped pprof in base64."""
     _need_samples(agent)
-    return {"pprof": base64.b64encode(agent.profiles.snapshot(time.time())).decode("ascii")}
+    data = agent.profiles.peak() if params.get("peak") else agent.profiles.snapshot(time.time())
+    return {"pprof": base64.b64encode(data).decode("ascii")}
+
+
+def pause(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Take no samples until `resume`; ends of live samples are still seen."""
+    _need_samples(agent)
+    agent.sampler.stop()
+    return _sampling(agent)
+
+
+def resume(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Take samples again, at the interval that was in force."""
+    _need_samples(agent)
+    agent.sampler.start()
+    return _sampling(agent)
 
 
 def trim(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,11 +171,18 @@ HANDLERS: dict[str, Handler] = {
     "census": census,
     "cycles": cycles,
     "snapshot": snapshot,
+    "pause": pause,
+    "resume": resume,
     "gc": collector,
     "trim": trim,
     "memory": memory,
     "stop": stop,
 }
+
+
+def _sampling(agent: Agent) -> dict[str, Any]:
+    stats = agent.sampler.stats()
+    return {key: stats.get(key, 0) for key in ("enabled", "interval", "live_samples")}
 
 
 def _tracker(agent: Agent) -> LeakTracker:

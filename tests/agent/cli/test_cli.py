@@ -116,6 +116,17 @@ def test_a_service_is_looked_at_from_outside(
     assert str(file) in command("snapshot", pid, "-o", str(file)).stdout
     assert pprof.decode(file.read_bytes()).samples
 
+    command("snapshot", pid, "--peak", "-o", str(file))
+    peak = pprof.decode(file.read_bytes())
+    kept = [sample for sample in peak.samples if any(frame.function == "keep" for frame in sample.stack)]
+    assert sum(sample.values[3] for sample in kept) > 100_000
+    assert {sample.values[:2] for sample in kept} == {(0, 0)}
+
+    assert f"heapwatch resume {pid}" in command("pause", pid).stdout
+    assert json.loads(command("pause", pid, "--json").stdout)[pid]["enabled"] == 0
+    assert "samples again" in command("resume", pid).stdout
+    assert json.loads(command("resume", pid, "--json").stdout)[pid]["enabled"] == 1
+
     assert "collected" in command("gc", pid, "--collect").stdout
     assert "generation" in command("gc", pid).stdout
     assert "given back" in command("trim", pid).stdout

@@ -106,6 +106,13 @@ def test_the_collector_of_garbage_can_be_asked_to_work(client: Client) -> None:
     assert "collected" not in client.call(os.getpid(), "gc")
 
 
+def test_sampling_pauses_and_goes_on(client: Client, agent: Agent, sampler: Any) -> None:
+    assert client.call(os.getpid(), "pause")["interval"] == 65536
+    assert not sampler.running
+    client.call(os.getpid(), "resume")
+    assert sampler.running
+
+
 def test_trim_reports_what_it_gave_back(client: Client) -> None:
     answer = client.call(os.getpid(), "trim")
     assert answer["rss"] > 0

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
 import pytest
 
 
@@ -200,3 +206,40 @@ def test_before_the_start_everything_is_empty(sampled) -> None:
         result += [stats["enabled"], stats["samples"]]
     """)
     assert result == [[], [], [], 0, 0]
+
+
+def test_a_paused_service_is_sampled_again_at_the_interval_in_force(tmp_path) -> None:
+    program = """
+        import os, json, heapwatch
+        heapwatch.pause(); heapwatch.resume()  # without an agent: nothing
+        heapwatch.start(service="shop", sampling_interval=65536, sampling_budget=0.0)
+        from heapwatch.door import host
+        sampler = host.agent.sampler
+        def made():
+            return bytearray(5_000_000)
+        def seen():
+            return sum(row.inuse_bytes for row in sampler.export() if row.frames[0].function == "made")
+        first = made()
+        sampler.set_interval(131072)
+        before = seen()
+        heapwatch.pause()
+        second = made()
+        paused = heapwatch.status()["sampler"]["enabled"], seen() - before
+        heapwatch.resume()
+        third = made()
+        found = heapwatch.status()["sampler"]
+        print(json.dumps([before, paused, found["enabled"], found["interval"], seen() - before]))
+        heapwatch.stop()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, paused, enabled, interval, later = json.loads(done.stdout.splitlines()[-1])
+    assert before == pytest.approx(5_000_000, rel=0.001)
+    assert paused == [0, 0]
+    assert (enabled, interval) == (1, 131072)
+    assert later == pytest.approx(5_000_000, rel=0.001)

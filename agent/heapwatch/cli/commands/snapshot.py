@@ -1,4 +1,4 @@
-"""`heapwatch snapshot PID`: the heap now, as a pprof file or in a format of `heapwatch report`."""
+"""`heapwatch snapshot PID`: the heap now or at its peak, as pprof or in a format of `heapwatch report`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"file to write (default: heap-PID.pb.gz); pprof, unless the name ends in {SUFFIXES}",
     )
+    parser.add_argument(
+        "--peak",
+        action="store_true",
+        help="what lived when most did since the process was started, instead of now",
+    )
     add_pid(parser)
     add_common(
         parser,
         "  heapwatch snapshot 4711 -o heap.pb.gz\n"
         "  heapwatch snapshot 4711 -o heap.html\n"
+        "  heapwatch snapshot 4711 --peak -o peak.pb.gz\n"
         "  go tool pprof -http=: heap.pb.gz\n",
     )
 
@@ -39,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     asking = client(args)
     pids = asking.family(args.pid)
-    profiles = {pid: base64.b64decode(asking.call(pid, "snapshot")["pprof"]) for pid in pids}
+    profiles = {pid: base64.b64decode(asking.call(pid, "snapshot", peak=args.peak)["pprof"]) for pid in pids}
     data = next(iter(profiles.values())) if len(profiles) == 1 else merge(profiles)
     file = args.output or f"heap-{args.pid}.pb.gz"
     written = write_file(file, _content(data, file, pids))

@@ -1,0 +1,26 @@
+"""`heapwatch resume PID`: sample again after `heapwatch pause PID`."""
+
+from __future__ import annotations
+
+import argparse
+
+from heapwatch.cli.options import add_common, add_pid, client, print_json
+from heapwatch.cli.units import size
+
+HELP = "sample allocations again after pause"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_pid(parser)
+    add_common(parser, "  heapwatch resume 4711\n")
+
+
+def run(args: argparse.Namespace) -> int:
+    asking = client(args)
+    answers = {pid: asking.call(pid, "resume") for pid in asking.family(args.pid)}
+    if args.json:
+        print_json(answers)
+        return 0
+    for pid, answer in answers.items():
+        print(f"process {pid}: samples again, one for each {size(answer['interval'])} on average")
+    return 0
