@@ -15,6 +15,7 @@
 #include "census.h"
 
 #include "memory.h"
+#include "random.h"
 
 #define Py_BUILD_CORE 1
 #include <internal/pycore_dict.h>
@@ -33,7 +34,7 @@ struct census {
     struct entry entries[SLOTS];
     uint32_t types;
     uint32_t stride, nesting;
-    uint64_t random;
+    struct generator random;
 };
 
 static size_t gil_keys_bytes(const PyDictKeysObject *keys)
@@ -118,10 +119,7 @@ static int gil_visit(PyObject *object, void *argument)
 
 static bool gil_taken(struct census *census)
 {
-    census->random ^= census->random << 13; /* xorshift64 (Marsaglia 2003) */
-    census->random ^= census->random >> 7;
-    census->random ^= census->random << 17;
-    return census->stride == 1 || census->random % census->stride == 0;
+    return census->stride == 1 || hook_random_unit(&census->random) * census->stride <= 1.0;
 }
 
 static PyObject *gil_list_types(struct census *census)
@@ -150,7 +148,7 @@ PyObject *gil_census(struct walk *walk, uint32_t stride, double seconds)
     census->stride = stride;
     struct step step;
     gil_step_begin(&step, walk, seconds);
-    census->random = (uint64_t)(uintptr_t)step.at * 0x9e3779b97f4a7c15u | 1;
+    hook_random_seed(&census->random, 0);
     for (PyObject *object; (object = gil_step_next(&step));) {
         if (!gil_taken(census))
             continue;
