@@ -104,7 +104,15 @@ def stage(name: str, address: str, folder: Path) -> dict[str, int]:
     code = STAGES[name].replace("{collector}", address) + "\n" + PAUSE.format(seconds=SETTLE.get(name, 1.0))
     with running(sys.executable, "-c", code, env=env, log=log) as pid:
         wait_for(lambda: "ready" in log.read_text(), f"the stage {name!r}")
-        return memory(pid)
+        sizes = memory(pid)
+        return {**sizes, "reported": reported(pid, folder)} if name in SETTLE else sizes
+
+
+def reported(pid: int, folder: Path) -> int:
+    """What an agent says of itself: tables, padding of sampled blocks, modules and objects, in bytes."""
+    status = Client(str(folder)).call(pid, "stats")["agent"]
+    sampler = status["sampler"]
+    return int(sampler["own_bytes"] + sampler["padding_bytes"] + status["memory"])
 
 
 def wait_for(condition: Any, what: str, limit: float = 120.0) -> None:
@@ -184,16 +192,14 @@ def measure_services(address: str, folder: Path, minutes: float, rate: float) ->
         searches = [search_holders(pid, folder / "searched") for pid in pids["searched"]]
         series += watch(pids, 30)
         last = {kind: statistics.mean(point[kind] for point in series[-3:]) for kind in SERVICES}
-        client = {kind: Client(str(folder / kind)) for kind in SERVICES}
-        reported = {
-            kind: [client[kind].call(pid, "stats")["agent"]["sampler"] for pid in pids[kind]]
-            for kind in SERVICES[1:]
+        told = {
+            kind: statistics.mean(reported(pid, folder / kind) for pid in pids[kind]) for kind in SERVICES[1:]
         }
         return {
             "private": last,
             "added": {kind: last[kind] - last["without"] for kind in SERVICES[1:]},
             "by_mapping": {kind: [kinds(pid) for pid in group] for kind, group in pids.items()},
-            "reported": reported,
+            "reported": told,
             "searches": searches,
             "series": series,
         }
@@ -206,20 +212,21 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
     if stages:
         bare = stages["bare interpreter"]
         rows = [
-            [name, *(cell for kind in bare for cell in (kib(sizes[kind]), kib(sizes[kind] - bare[kind])))]
+            [name, *(kib(size) for kind in bare for size in (sizes[kind], sizes[kind] - bare[kind]))]
             for name, sizes in stages.items()
         ]
-        columns = ["stage", "private", "added", "RSS", "added"]
-        made.append(Table("A bare interpreter (KiB)", columns, rows))
+        for row, sizes in zip(rows, stages.values(), strict=True):
+            row.append(kib(sizes["reported"]) if "reported" in sizes else "")
+        columns = ["stage", "private", "added", "RSS", "added", "says of itself"]
+        made.append(Table("An interpreter (KiB)", columns, rows))
     if "services" in result:
         services = result["services"]
         rows = [
-            [kind, kib(size), kib(services["added"].get(kind, 0))]
+            [kind, kib(size), *(kib(services[figure].get(kind, 0)) for figure in ("added", "reported"))]
             for kind, size in services["private"].items()
         ]
-        made.append(
-            Table("A worker of the reference service (KiB, private)", ["service", "in all", "added"], rows)
-        )
+        columns = ["service", "private", "added", "says of itself"]
+        made.append(Table("A worker of the reference service (KiB)", columns, rows))
     return made
 
 

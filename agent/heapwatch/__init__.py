@@ -45,8 +45,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from heapwatch import door
+    from importlib import import_module
 
+    from heapwatch.loading import loading
+
+    door = loading.measure(lambda: import_module("heapwatch.door"))
     globals().update({known: getattr(door, known) for known in __all__})
     return globals()[name]
 

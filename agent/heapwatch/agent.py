@@ -16,6 +16,7 @@ from heapwatch.failures import Failures
 from heapwatch.gctuner.tuner import Tuner
 from heapwatch.identity import Identity
 from heapwatch.leaks.tracker import LeakTracker
+from heapwatch.loading import own_memory
 from heapwatch.memory.own import OwnMemory
 from heapwatch.phases import Phases
 from heapwatch.profiles import Profiles
@@ -104,6 +105,7 @@ class Agent:
                 "delivered": 0 if courier is None else courier.delivered,
                 "dropped": {} if courier is None else dict(courier.dropped),
             },
+            "memory": own_memory(self.sampler),
             "errors": dict(self.failures.counts),
         }
 

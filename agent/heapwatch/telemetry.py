@@ -18,6 +18,7 @@ from heapwatch.gctuner.points import gc_points
 from heapwatch.gctuner.tuner import Tuner
 from heapwatch.instrument.points import live_points, request_points
 from heapwatch.instrument.requests import Requests
+from heapwatch.loading import own_memory
 from heapwatch.memory.breakdown import Breakdown
 from heapwatch.phases import Phases
 from heapwatch.process import ProcessReader
@@ -34,7 +35,6 @@ _SAMPLER_METRICS = {
     "live_samples": "heapwatch.sampler.live_samples",
     "rewraps": "heapwatch.sampler.displacements",
     "own_bytes": "heapwatch.sampler.memory",
-    "agent_bytes": "heapwatch.agent.memory",
 }
 _DROPPED = "dropped_"
 
@@ -139,6 +139,7 @@ class Telemetry:
         yield from _counts("heapwatch.sampler.dropped", "heapwatch.reason", dropped)
 
     def _agent(self) -> Iterator[Point]:
+        yield _number("heapwatch.agent.memory", own_memory(self.sampler))
         yield from _counts("heapwatch.agent.errors", "heapwatch.reason", dict(self.failures.counts))
         if self.courier is not None:
             yield _number("heapwatch.agent.queue", len(self.courier))

@@ -240,7 +240,7 @@ METRICS: tuple[Metric, ...] = (
         "heapwatch.agent.memory",
         "gauge",
         "By",
-        "Estimated Python memory of the agent itself, beside the sampler's.",
+        "Memory of the agent beside the sampler's: modules as loaded, objects by estimate.",
     ),
     Metric("heapwatch.agent.queue", "gauge", "{delivery}", "Deliveries waiting."),
     # Requests.
