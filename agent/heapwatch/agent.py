@@ -42,7 +42,8 @@ class Agent:
 
     Whoever plugs in finds `settings`, `identity`, `sampler`, `profiles`, `leaks`, `memory`, `phases` and
     `failures`; `courier` is None without a collector, `tuner` where nobody tunes the garbage collector.
-    `leave` ends the agent for good, as its host does it.
+    `leave` ends the agent for good, as its host does it. `forked` is the Unix time at which this process
+    began as a copy of one with an agent, else 0.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Agent:
         self.memory = memory or OwnMemory(find_malloc(), Pymalloc(), sampler)
         self.tuner = tuner
         self.leave: Callable[[], None] = lambda: self.stop(LEAVE_LIMIT)
+        self.forked = 0.0
         self._tasks: list[_Task] = []
         self._closers: list[tuple[str, Callable[[], None]]] = []
         self._turn = new_lock()

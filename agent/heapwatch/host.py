@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,6 +114,7 @@ class Host:
                 self.agent.start()
 
     def _after_fork_in_child(self) -> None:
+        forked = time.time()
         # The parent's locks may be taken for ever in this copy: everything that has one is made anew.
         self._lock = new_rlock()
         self.resident.controls.restore()
@@ -124,4 +126,5 @@ class Host:
             self.resident.gc.reset()
             self.agent = assemble(parent.settings, parent.sampler, self.resident, forked=True)
             self.agent.leave = self.stop
+            self.agent.forked = forked
             self.agent.start()

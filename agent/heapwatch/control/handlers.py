@@ -14,6 +14,7 @@ from heapwatch.control.census import census
 from heapwatch.control.cycles import cycles
 from heapwatch.control.garbage import collector
 from heapwatch.control.protocol import RequestError
+from heapwatch.inheritance import inherited_bytes
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.process import ProcessReader
 
@@ -54,10 +55,14 @@ def stats(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def top(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The sites with most live bytes; growth is bytes per second over the last minute."""
+    """The sites with most live bytes; growth is bytes per second over the last minute.
+
+    Of the live bytes `inherited_bytes` were made before this process was forked.
+    """
     limit = _number(params, "limit", 20, 1, MAX_SITES)
     _need_samples(agent)
-    sites = sorted(_tracker(agent).sites().values(), key=lambda totals: -totals.live_bytes)
+    sites = sorted(_tracker(agent).sites().values(), key=lambda totals: -totals.live_bytes)[:limit]
+    inherited = inherited_bytes(agent.sampler, agent.forked, sites) if agent.forked else [0.0] * len(sites)
     return {
         **info(agent, params),
         "time": time.time(),
@@ -71,9 +76,10 @@ def top(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
                 "live_objects": totals.live_objects,
                 "alloc_bytes": totals.alloc_bytes,
                 "alloc_objects": totals.alloc_objects,
+                "inherited_bytes": before,
                 "growth": _recent_growth(_tracker(agent).points(totals.frame)),
             }
-            for totals in sites[:limit]
+            for totals, before in zip(sites, inherited, strict=True)
         ],
     }
 

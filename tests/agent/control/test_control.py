@@ -90,6 +90,7 @@ def test_top_lists_sites(client: Client) -> None:
         "live_objects": 10.0,
         "alloc_bytes": 9000.0,
         "alloc_objects": 20.0,
+        "inherited_bytes": 0.0,
         "growth": 0.0,
     }
 

@@ -18,7 +18,7 @@ from heapwatch.cli.units import count, signed_size, size
 HELP = "show the allocation sites with most live memory, and how they grow"
 
 _CLEAR = "\x1b[H\x1b[J"
-_SUMMED = ("live_bytes", "live_objects", "alloc_bytes", "alloc_objects", "growth")
+_SUMMED = ("live_bytes", "live_objects", "alloc_bytes", "alloc_objects", "inherited_bytes", "growth")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,19 +67,20 @@ def screen(
     """The processes, then the sites; allocation rates need the numbers of one refresh before."""
     known = {site["id"]: site for site in before.get("sites", ())}
     shown = now["sites"][:limit]
-    rows = [
-        (
-            size(site["live_bytes"]),
-            count(site["live_objects"]),
-            signed_size(site["growth"] * 60),
-            _rate(site, known.get(site["id"]), now["time"] - before.get("time", now["time"])),
-            site["id"],
-        )
-        for site in shown
-    ]
+    seconds = now["time"] - before.get("time", now["time"])
+    columns = {
+        ">live": [size(site["live_bytes"]) for site in shown],
+        ">inherited": [size(site["inherited_bytes"]) for site in shown],
+        ">objects": [count(site["live_objects"]) for site in shown],
+        ">growth/min": [signed_size(site["growth"] * 60) for site in shown],
+        ">alloc/s": [_rate(site, known.get(site["id"]), seconds) for site in shown],
+        "site": [site["id"] for site in shown],
+    }
+    if not any(site["inherited_bytes"] for site in shown):
+        del columns[">inherited"]
     places = [Call(site["function"], site["file"], site["line"]) for site in shown]
-    header = (">live", ">objects", ">growth/min", ">alloc/s", "site")
-    return f"{agents_table(answers)}\n\n{site_table(header, rows, places)}"
+    sites = site_table(list(columns), list(zip(*columns.values(), strict=True)), places)
+    return f"{agents_table(answers)}\n\n{sites}"
 
 
 def _rate(site: Mapping[str, Any], before: Mapping[str, Any] | None, seconds: float) -> str:
