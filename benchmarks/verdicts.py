@@ -23,7 +23,7 @@ import numpy as np
 from heapwatch import sampler as sampling
 from heapwatch.identity import Identity
 from heapwatch.leaks.tracker import LeakTracker
-from heapwatch.sampler import NullSampler, Row, Sampler
+from heapwatch.sampler import NullSampler, Sampler, Totals
 from heapwatch_analyzer.client import SITES
 from heapwatch_analyzer.leaks import find
 from heapwatch_analyzer.observations import Instance, Observations, SiteTracks, Track
@@ -43,11 +43,11 @@ HISTORY = 3600.0
 class Replayed(NullSampler):
     """Says the same again and again, a little more of it each time."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Totals]) -> None:
         super().__init__("")
         self._rows = rows
 
-    def export(self, live: bool = False) -> list[Row]:
+    def totals(self, live: bool = False) -> list[Totals]:
         """The rows, those of every tenth stack grown."""
         self._rows = [
             row._replace(inuse_bytes=row.inuse_bytes + 4096.0 * (row.stack_id % 10 == 0))
@@ -98,11 +98,11 @@ def agent(sites: int, seconds: float) -> dict[str, float]:
         "share_of_core": cpu / seconds,
         "observations": status["observe"]["times"],
         "judgements": status["judge"]["times"],
-        "bytes": kept_bytes(sampler.export(live=True), seconds),
+        "bytes": kept_bytes(sampler.totals(live=True), seconds),
     }
 
 
-def kept_bytes(rows: Sequence[Row], seconds: float) -> float:
+def kept_bytes(rows: Sequence[Totals], seconds: float) -> float:
     """Bytes that a tracker keeps after `seconds`, without the rows' own."""
     tracker = tracker_of(Replayed(rows))
     for tick in range(int(seconds / PUSH)):

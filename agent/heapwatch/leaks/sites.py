@@ -1,12 +1,11 @@
-"""The sampler's rows rolled up to allocation sites, and a bounded history of the growing ones."""
+"""The sampler's rows rolled up to allocation sites."""
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from heapq import nlargest
+from typing import cast
 
 from heapwatch_wire.sites import Frame, Stack, responsible
 
@@ -14,8 +13,8 @@ from heapwatch.sampler import Totals
 
 Frames = Callable[[int], Stack]
 
-MAX_SITES = 256
-MAX_POINTS = 360
+Levels = dict[Frame, list[float]]
+"""Live bytes and live objects of each site."""
 
 
 @dataclass(slots=True)
@@ -48,84 +47,51 @@ class SiteTotals:
         return (frames(top[0][0]) if top else ()) or (self.frame,)
 
 
-def roll_up(rows: Iterable[Totals], known: dict[int, Frame], frames: Frames) -> dict[Frame, SiteTotals]:
-    """The sites of `rows`, each stack counted where its responsible frame is.
+class Responsible:
+    """The responsible frame of each stack, remembered as long as the stack is seen; one object per frame."""
 
-    `frames` tells the frames of a stack. `known` remembers the responsible ones by stack from one call to the
-    next, for the stacks of `rows`.
-    """
-    sites: dict[Frame, SiteTotals] = {}
-    seen: dict[int, Frame] = {}
-    names = {frame: frame for frame in known.values()}
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._of: dict[int, Frame] = {}
+
+    def of(self, stack_ids: Iterable[int]) -> dict[int, Frame]:
+        """The responsible frames of the stacks with these ids; others are forgotten."""
+        found = {stack_id: self._of.get(stack_id) for stack_id in stack_ids}
+        new = [stack_id for stack_id, frame in found.items() if frame is None]
+        if new:
+            names = {frame: frame for frame in found.values() if frame is not None}
+            for stack_id in new:
+                frame = responsible(self._frames(stack_id))
+                found[stack_id] = names.setdefault(frame, frame)
+        self._of = cast(dict[int, Frame], found)
+        return self._of
+
+
+def levels(rows: Iterable[Totals], known: Mapping[int, Frame]) -> Levels:
+    """Live bytes and objects of the sites of `rows`; `known` names the site of each stack."""
+    sites: Levels = {}
     for row in rows:
-        frame = seen.get(row.stack_id) or known.get(row.stack_id) or responsible(frames(row.stack_id))
-        frame = seen[row.stack_id] = names.setdefault(frame, frame)
+        frame = known[row.stack_id]
+        level = sites.get(frame)
+        if level is None:
+            sites[frame] = [row.inuse_bytes, row.inuse_objects]
+        else:
+            level[0] += row.inuse_bytes
+            level[1] += row.inuse_objects
+    return sites
+
+
+def roll_up(
+    rows: Iterable[Totals], known: Mapping[int, Frame], only: Container[Frame] | None = None
+) -> dict[Frame, SiteTotals]:
+    """The sites of `rows`, or those of them in `only`, in detail: dearer than `levels`."""
+    sites: dict[Frame, SiteTotals] = {}
+    for row in rows:
+        frame = known[row.stack_id]
+        if only is not None and frame not in only:
+            continue
         totals = sites.get(frame)
         if totals is None:
             totals = sites[frame] = SiteTotals(frame)
         totals.add(row)
-    known.clear()
-    known.update(seen)
     return sites
-
-
-class History:
-    """Live bytes and objects of at most MAX_SITES sites at the last MAX_POINTS observations.
-
-    At 8 bytes a point this is 0.7 MB when full: numbers are kept to 7 digits, and no estimate is as good as
-    that. Of more sites those stay that stand highest above their lowest level so far, which takes one number
-    of each site to know. A site that comes back starts anew.
-    """
-
-    def __init__(self, max_sites: int = MAX_SITES, max_points: int = MAX_POINTS) -> None:
-        self._max_sites = max_sites
-        self._max_points = max_points
-        self._times = array("d")
-        self._lowest: dict[Frame, float] = {}
-        self._bytes: dict[Frame, array[float]] = {}
-        self._objects: dict[Frame, array[float]] = {}
-
-    def observe(self, now: float, sites: dict[Frame, SiteTotals]) -> None:
-        """Add a point at `now`, Unix seconds, to each site kept; a site without samples gets zeros."""
-        present = self._lowest
-        first = not self._times
-        self._lowest = {
-            # Without a sample at the last observation it had none: growth starts from nothing.
-            frame: min(totals.live_bytes, present.get(frame, totals.live_bytes if first else 0.0))
-            for frame, totals in sites.items()
-        }
-        self._choose(sites, new_start=[] if first else [0.0], before=present)
-        self._times.append(now)
-        del self._times[: -self._max_points]
-        for frame, values in self._bytes.items():
-            totals = sites.get(frame)
-            values.append(totals.live_bytes if totals else 0.0)
-            self._objects[frame].append(totals.live_objects if totals else 0.0)
-            del values[: -self._max_points]
-            del self._objects[frame][: -self._max_points]
-
-    def points(self, frame: Frame) -> list[tuple[float, float, float]]:
-        """(Unix time, live bytes, live objects) of a site; empty for one that isn't kept."""
-        values = self._bytes.get(frame, array("f"))
-        times = self._times[-len(values) :] if values else array("d")
-        return list(zip(times, values, self._objects.get(frame, ()), strict=True))
-
-    def grown(self, least: float) -> list[Frame]:
-        """The sites whose live bytes are more than `least` above their lowest so far, most grown first."""
-        growth = {frame: min(v[-3:]) - min(v) for frame, v in self._bytes.items()}
-        return sorted((f for f, g in growth.items() if g > least), key=lambda f: -growth[f])
-
-    def _choose(
-        self, sites: dict[Frame, SiteTotals], new_start: list[float], before: dict[Frame, float]
-    ) -> None:
-        """Keep the sites that stand highest above their lowest level; `before` are those of the last time."""
-        kept = set(self._bytes) | set(sites)
-        if len(kept) > self._max_sites:
-            height = {f: sites[f].live_bytes - self._lowest[f] for f in sites}
-            # Of two alike the one that has a history stays.
-            kept = set(nlargest(self._max_sites, kept, key=lambda f: (height.get(f, 0.0), f in self._bytes)))
-        for frame in set(self._bytes) - kept:
-            del self._bytes[frame], self._objects[frame]
-        for frame in kept - set(self._bytes):
-            start = [] if frame in before else new_start
-            self._bytes[frame], self._objects[frame] = array("f", start), array("f", start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -15,15 +15,16 @@ from heapwatch_wire.sites import Frame, own_caller, site_id
 from heapwatch_wire.trend import slope_of
 
 from heapwatch.identity import Identity
+from heapwatch.leaks.history import History
 from heapwatch.leaks.holders import HolderSearch, Outcome, Wanted
 from heapwatch.leaks.pace import Pace
 from heapwatch.leaks.roots import is_own_file
-from heapwatch.leaks.sites import Frames, History, SiteTotals, roll_up
-from heapwatch.sampler import Sampler
+from heapwatch.leaks.sites import Frames, Levels, Responsible, SiteTotals, levels, roll_up
+from heapwatch.sampler import Sampler, Totals
 from heapwatch.threads import new_rlock, sleep
 
 # Seconds between two looks, the share of a core that they may cost, and the longest time between two.
-OBSERVE = (2.0, 0.003, 5.0)
+OBSERVE = (2.0, 0.003, 12.0)
 JUDGE = (10.0, 0.002, 60.0)
 SEARCH = (1.0, 0.05, 600.0)
 SEARCH_AGAIN = 600.0
@@ -73,9 +74,10 @@ class LeakTracker:
         self._identity = identity
         self._lock = new_rlock()
         self._history = History()
-        self._sites: dict[Frame, SiteTotals] = {}
+        self._levels: Levels = {}
+        self._details: dict[Frame, SiteTotals] = {}
         self._suspects: dict[Frame, Suspect] = {}
-        self._responsible: dict[int, Frame] = {}
+        self._responsible = Responsible(sampler.frames)
         self._observing, self._judging, self._searching = Pace(*OBSERVE), Pace(*JUDGE), Pace(*SEARCH)
         self._observed = self._judged = 0.0
         self._running: HolderSearch | None = None
@@ -113,7 +115,7 @@ class LeakTracker:
     def sites(self) -> dict[Frame, SiteTotals]:
         """All sites as of now, with what they have allocated and freed."""
         with self._lock:
-            return roll_up(self._sampler.totals(), self._responsible, self._sampler.frames)
+            return self._in_detail(self._sampler.totals())
 
     def points(self, frame: Frame) -> list[tuple[float, float, float]]:
         """(Unix time, live bytes, live objects) of a site's recent past."""
@@ -125,7 +127,7 @@ class LeakTracker:
         with self._lock:
             paces = {"observe": self._observing, "judge": self._judging, "search": self._searching}
             return {
-                "sites": len(self._sites),
+                "sites": len(self._levels),
                 "grown": len(self._suspects),
                 "suspected": sum(s.suspected for s in self._suspects.values()),
                 "searching": self._running is not None,
@@ -148,9 +150,15 @@ class LeakTracker:
 
     def _look(self, now: float) -> None:
         self._observed = now
-        self._sites = roll_up(self._sampler.totals(live=True), self._responsible, self._sampler.frames)
+        rows = self._sampler.totals(live=True)
+        self._levels = levels(rows, self._responsible.of({row.stack_id for row in rows}))
         if now - self._identity.started >= THRESHOLDS.warmup:
-            self._history.observe(now, self._sites)
+            self._history.observe(now, self._levels)
+
+    def _in_detail(
+        self, rows: Sequence[Totals], only: Container[Frame] | None = None
+    ) -> dict[Frame, SiteTotals]:
+        return roll_up(rows, self._responsible.of({row.stack_id for row in rows}), only)
 
     def _judge(self, now: float) -> None:
         self._judged = now
@@ -158,7 +166,7 @@ class LeakTracker:
         grown = (f for f in self._history.grown(LEAST_SAMPLES * interval) if not is_own_file(f.file))
         series = {frame: self._history.points(frame) for frame in islice(grown, MAX_JUDGED)}
         findings = [judge([Series(points, interval, self._identity.started)]) for points in series.values()]
-        decided = discoveries(findings, len(self._sites))
+        decided = discoveries(findings, len(self._levels))
         for (frame, points), finding in zip(series.items(), decided, strict=True):
             suspect = self._suspects.setdefault(frame, Suspect(frame))
             suspect.finding, suspect.seen = finding, now
@@ -166,6 +174,9 @@ class LeakTracker:
         # A site that rests keeps what is known of its holders for a while.
         kept = sorted(self._suspects.values(), key=lambda s: -s.seen)[:MAX_SUSPECTS]
         self._suspects = {s.frame: s for s in kept if now - s.seen < FORGET_AFTER}
+        self._details = (
+            self._in_detail(self._sampler.totals(live=True), self._suspects) if self._suspects else {}
+        )
 
     def _search(self, now: float) -> None:
         """One slice of the search that runs, or of a new one for the suspects whose search is due."""
@@ -173,7 +184,7 @@ class LeakTracker:
             self._sought = self._due(now)
             if not self._sought:
                 return
-            wanted = [_wanted(self._sites[suspect.frame]) for suspect in self._sought]
+            wanted = [_wanted(self._details[suspect.frame]) for suspect in self._sought]
             self._running = HolderSearch(self._sampler, wanted, self._settings.holders_budget)
         if self._running.advance():
             for suspect, outcome in zip(self._sought, self._running.outcomes(), strict=True):
@@ -183,13 +194,14 @@ class LeakTracker:
 
     def _due(self, now: float) -> list[Suspect]:
         """Of the surest and fastest suspects those that were not searched, or long ago."""
-        current = [s for s in self._suspects.values() if s.seen >= self._judged and s.frame in self._sites]
+        current = [s for s in self._suspects.values() if s.seen >= self._judged and s.frame in self._details]
         current.sort(key=lambda s: (-s.suspected, -s.growth.bytes_per_second))
         return [suspect for suspect in current[:MAX_SEARCHED] if suspect.search_due(now)]
 
     def _document(self, suspect: Suspect) -> Evidence:
         finding, frame = suspect.finding, suspect.frame
-        totals = self._sites.get(frame) or SiteTotals(frame)
+        totals = self._details.get(frame) or SiteTotals(frame)
+        live_bytes, live_objects = self._levels.get(frame, (0.0, 0.0))
         points = self._history.points(frame)[-SERIES_SHOWN:]
         return Evidence(
             verdict="leak" if finding.decision == "leak" else "suspicion",
@@ -197,8 +209,8 @@ class LeakTracker:
             version=self._identity.version,
             site=describe_site(totals, self._sampler.frames),
             type=suspect.outcome.type,
-            live_bytes=totals.live_bytes,
-            live_objects=totals.live_objects,
+            live_bytes=live_bytes,
+            live_objects=live_objects,
             growth=suspect.growth,
             time=self._observed,
             series=tuple(Point(*p) for p in points),

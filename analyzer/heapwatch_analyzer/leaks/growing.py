@@ -9,6 +9,7 @@ import numpy as np
 from heapwatch_wire.growth import Finding, Series, Thresholds, discoveries, judge
 
 from ..observations import Observations, SiteTracks
+from .screen import screen
 
 LOOK = 4
 """Pushes between two looks at the same series: without the newest LOOK pushes, without twice as many, ..."""
@@ -16,8 +17,6 @@ LOOKS = 4
 AGREEING = 2
 """Looks of the last LOOKS that must find a leak. Looks follow each other for hours: one alone may be chance,
 and one that just misses the threshold takes nothing back."""
-STEEPEST = 1.5
-"""A line fitted to a step rises this much more than the step, over the line's span."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,7 @@ def growing_sites(seen: Observations, thresholds: Thresholds) -> list[GrowingSit
     started = {i.id: i.started for i in seen.instances}
     loads = {i.id: request_rates(seen, i.id) for i in seen.instances}
     found: list[GrowingSite] = []
-    for tracks in seen.sites:
-        if _rise(tracks) * STEEPEST < thresholds.suspicion_samples * seen.interval:
-            continue
+    for tracks in screen(seen.sites, seen.interval, thresholds):
         finding = _confirmed(_series(tracks, seen.interval, started, loads), thresholds)
         if finding.decision in ("leak", "suspicion"):
             found.append(GrowingSite(tracks, finding))
@@ -99,8 +96,3 @@ def _series(
         for instance, t in tracks.tracks.items()
         if t.times.size
     ]
-
-
-def _rise(tracks: SiteTracks) -> float:
-    """Bytes by which the site moved, over all instances: what can't hold enough samples needs no test."""
-    return float(sum(np.ptp(t.bytes) for t in tracks.tracks.values() if t.bytes.size))
