@@ -18,7 +18,7 @@ from heapwatch_wire.sites import Frame
 
 from heapwatch.leaks.holders import HolderSearch, Outcome, Wanted
 from heapwatch.leaks.references import type_name
-from heapwatch.leaks.sites import SiteTotals, roll_up
+from heapwatch.leaks.sites import Responsible, SiteTotals, roll_up
 from heapwatch.leaks.tracker import describe_site
 from heapwatch.sampler import Sampler, Totals
 
@@ -123,8 +123,9 @@ def uncollectable() -> dict[str, int]:
 
 def _ended(sampler: Sampler, before: Sequence[Totals]) -> dict[Frame, float]:
     """Bytes freed since `before`, by site."""
-    then = roll_up(before, {}, sampler.frames)
-    now = roll_up(sampler.totals(), {}, sampler.frames)
+    responsible, totals_now = Responsible(sampler.frames), sampler.totals()
+    then = roll_up(before, responsible.of(before))
+    now = roll_up(totals_now, responsible.of(totals_now))
     return {
         frame: totals.alloc_bytes
         - totals.live_bytes
@@ -135,8 +136,9 @@ def _ended(sampler: Sampler, before: Sequence[Totals]) -> dict[Frame, float]:
 
 def _sites(sampler: Sampler, freed: Freed) -> list[tuple[SiteTotals, float, float]]:
     """(site, bytes, objects) that the collections freed, the most first."""
-    site_of: dict[int, Frame] = {}
-    sites = roll_up(sampler.totals(), site_of, sampler.frames)
+    rows = sampler.totals()
+    site_of = Responsible(sampler.frames).of(rows)
+    sites = roll_up(rows, site_of)
     found: dict[Frame, list[float]] = {frame: [0.0, 0.0] for frame in sites}
     for stack, frame in site_of.items():
         found[frame][0] += freed.bytes[stack]

@@ -54,9 +54,9 @@ class Responsible:
         self._frames = frames
         self._of: dict[int, Frame] = {}
 
-    def of(self, stack_ids: Iterable[int]) -> dict[int, Frame]:
-        """The responsible frames of the stacks with these ids; others are forgotten."""
-        found = {stack_id: self._of.get(stack_id) for stack_id in stack_ids}
+    def of(self, rows: Iterable[Totals]) -> dict[int, Frame]:
+        """The responsible frames of the stacks of `rows` by their ids; others are forgotten."""
+        found = {row.stack_id: self._of.get(row.stack_id) for row in rows}
         new = [stack_id for stack_id, frame in found.items() if frame is None]
         if new:
             names = {frame: frame for frame in found.values() if frame is not None}

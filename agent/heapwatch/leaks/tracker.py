@@ -151,14 +151,14 @@ class LeakTracker:
     def _look(self, now: float) -> None:
         self._observed = now
         rows = self._sampler.totals(live=True)
-        self._levels = levels(rows, self._responsible.of({row.stack_id for row in rows}))
+        self._levels = levels(rows, self._responsible.of(rows))
         if now - self._identity.started >= THRESHOLDS.warmup:
             self._history.observe(now, self._levels)
 
     def _in_detail(
         self, rows: Sequence[Totals], only: Container[Frame] | None = None
     ) -> dict[Frame, SiteTotals]:
-        return roll_up(rows, self._responsible.of({row.stack_id for row in rows}), only)
+        return roll_up(rows, self._responsible.of(rows), only)
 
     def _judge(self, now: float) -> None:
         self._judged = now

