@@ -11,10 +11,12 @@ from typing import Any
 from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.allocators import Pymalloc, find_malloc
+from heapwatch.costly import Costly
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.gctuner.tuner import Tuner
 from heapwatch.identity import Identity
+from heapwatch.leaks.native import NativeWatch
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.loading import own_memory
 from heapwatch.memory.own import OwnMemory
@@ -67,6 +69,7 @@ class Agent:
         self.courier = courier
         self.phases = phases or Phases()
         self.memory = memory or OwnMemory(find_malloc(), Pymalloc(), sampler)
+        self.native = NativeWatch(Costly(self.memory.breakdown), sampler)
         self.tuner = tuner
         self.leave: Callable[[], None] = lambda: self.stop(LEAVE_LIMIT)
         self.forked = 0.0

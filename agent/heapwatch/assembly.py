@@ -26,6 +26,7 @@ from heapwatch.hookwatch import LOOK as HOOKS_LOOK
 from heapwatch.hookwatch import HookWatch
 from heapwatch.identity import identify
 from heapwatch.instrument.requests import Requests
+from heapwatch.leaks.native import EVERY as NATIVE_LOOK
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.memory.own import OwnMemory
 from heapwatch.phases import Phases
@@ -80,6 +81,7 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     # A child may be about to execute another program: wait, or the socket would stay behind.
     agent.once("control", lambda: _start_control(control), delay=FORK_DELAY if forked else 0.0)
     agent.every(LEAKS_SLICE, "leaks", leaks.observe, first=LEAKS_SLICE)
+    agent.every(NATIVE_LOOK, "native growth", agent.native.observe, first=NATIVE_LOOK)
     if settings.sampling_budget > 0:
         budget = SamplingBudget(sampler, settings.sampling_budget, settings.sampling_interval)
         agent.every(LOOK, "sampling budget", budget.look, first=LOOK)

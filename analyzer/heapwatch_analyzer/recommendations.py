@@ -26,6 +26,7 @@ _MAPPING = re.compile(r"(^|\.)\w*([Dd]ict|Map|Mapping|Cache)$")
 _COLLECTION = re.compile(r"(^|\.)(list|deque|set|frozenset|tuple)$")
 _THREAD = re.compile(r"^(thread '[^']*'|a thread): ")
 _SUBSCRIPT = re.compile(r"\['(?:[^'\\]|\\.)*'\]|\[[^\]]*\]")
+_CYCLE = "the cycle: "
 _EXCEPTION = re.compile(r"(Error|Exception|traceback|frame)$")
 
 
@@ -50,6 +51,19 @@ def _container_type(holder: Holder) -> str:
     before = len(_SUBSCRIPT.findall(container(holder)))
     collections = [t for t in holder.types if _MAPPING.search(t) or _COLLECTION.search(t)]
     return collections[before] if before < len(collections) else ""
+
+
+def _cycle(evidence: Evidence) -> Recommendation | None:
+    told = next((reason for reason in evidence.reasons if reason.startswith(_CYCLE)), "")
+    if evidence.kind != "cycle" or not told:
+        return None
+    path, _, change = told.removeprefix(_CYCLE).rstrip(".").partition(". ")
+    way = path.removesuffix(" (itself)")
+    text = (
+        f"The {_objects(evidence)} made at {_line(evidence)} refer to themselves by {way}, so only the "
+        f"garbage collector frees them, and only when it gets to it. {change}."
+    )
+    return _answer(evidence, "Break the reference cycle", text)
 
 
 def _listeners(evidence: Evidence) -> Recommendation | None:
@@ -152,7 +166,7 @@ def _generic(evidence: Evidence) -> Recommendation:
 
 
 _RULES: tuple[Rule, ...] = (
-    _exceptions, _listeners, _thread_local, _running, _native, _cache, _collection, _generic,
+    _cycle, _exceptions, _listeners, _thread_local, _running, _native, _cache, _collection, _generic,
 )  # fmt: skip
 
 

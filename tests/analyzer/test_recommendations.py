@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -49,6 +50,15 @@ def test_each_kind_of_holder_has_its_change(
     assert all(word in found.text for word in words), found.text
     assert "/srv/shop/shop/cache.py:8 (remember)" in found.text
     assert found.saves_bytes_per_hour == 1000.0 * 3600
+
+
+def test_a_cycle_is_to_be_broken() -> None:
+    found = evidence(Holder("only a reference cycle: shop.Node", "unknown", ("shop.Node",), 1.0))
+    reason = "the cycle: shop.Node.parent.children[*] (itself). Hold shop.Node.parent weakly"
+    advice = recommend(replace(found, kind="cycle", reasons=("it grows", reason)))
+    assert advice.title == "Break the reference cycle"
+    assert "shop.Node.parent.children[*], so only" in advice.text
+    assert advice.text.endswith("Hold shop.Node.parent weakly.")
 
 
 def test_the_largest_holder_decides() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from heapwatch_wire.evidence import Call, Evidence, Growth, Point, Share, Site
 from heapwatch_wire.growth import THRESHOLDS, Finding, Series, discoveries, judge
 from heapwatch_wire.settings import AgentSettings
-from heapwatch_wire.sites import Frame, own_caller, site_id
+from heapwatch_wire.sites import Frame, is_native, own_caller, site_id
 from heapwatch_wire.trend import slope_of
 
 from heapwatch.identity import Identity
@@ -219,8 +219,12 @@ class LeakTracker:
             reasons=finding.reasons + suspect.outcome.reasons,
             holders=tuple(suspect.outcome.holders),
             endpoints=self.endpoints(totals),
-            kind=suspect.outcome.kind,
+            kind="native" if self._is_native(totals) else suspect.outcome.kind,
         )
+
+    def _is_native(self, totals: SiteTotals) -> bool:
+        """Whether C code asked for most of the memory, past Python's allocators."""
+        return any(map(is_native, totals.heaviest_stack(self._sampler.frames)[:1]))
 
     def endpoints(self, totals: SiteTotals) -> tuple[Share, ...]:
         """Which endpoints made what lives of a site."""

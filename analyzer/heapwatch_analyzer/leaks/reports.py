@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from heapwatch_wire.evidence import Evidence, Holder, Share
 
@@ -37,6 +38,14 @@ def main_type(reports: Iterable[Evidence]) -> str:
         if report.type:
             weight[report.type] += max(report.live_bytes, 1.0)
     return max(weight, key=weight.__getitem__, default="")
+
+
+def main_kind(reports: Iterable[Evidence]) -> Literal["python", "native", "cycle"]:
+    """The kind that most of the live bytes of `reports` are of."""
+    weight: dict[Literal["python", "native", "cycle"], float] = defaultdict(float)
+    for report in reports:
+        weight[report.kind] += max(report.live_bytes, 1.0)
+    return max(weight, key=weight.__getitem__, default="python")
 
 
 def endpoints(reports: Sequence[Evidence]) -> tuple[Share, ...]:

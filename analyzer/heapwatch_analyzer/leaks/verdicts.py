@@ -17,7 +17,7 @@ from ..recommendations import recommend
 from ..units import rate
 from .families import families
 from .growing import GrowingSite, growing_sites
-from .reports import endpoints, holders, main_type
+from .reports import endpoints, holders, main_kind, main_type
 
 POINTS = 60
 """Points of the series in a document."""
@@ -94,6 +94,7 @@ def _document(
         holders=chains,
         endpoints=tracks.endpoints or endpoints(own),
         forecast=_forecast(seen, group, leader, forecasts, memory_limit),
+        kind=main_kind(own),
     )
     return replace(evidence, recommendation=recommend(evidence))
 
