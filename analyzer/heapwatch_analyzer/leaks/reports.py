@@ -45,7 +45,7 @@ def main_kind(reports: Iterable[Evidence]) -> Literal["python", "native", "cycle
     weight: dict[Literal["python", "native", "cycle"], float] = defaultdict(float)
     for report in reports:
         weight[report.kind] += max(report.live_bytes, 1.0)
-    return max(weight, key=weight.__getitem__, default="python")
+    return max(weight, key=weight.__getitem__) if weight else "python"
 
 
 def endpoints(reports: Sequence[Evidence]) -> tuple[Share, ...]:
