@@ -25,6 +25,7 @@ const KNOWN: Record<string, Known> = {
   z: { name: "Growth over noise", meaning: "standard errors above zero", needs: "at least", threshold: "leak_z" },
   p: { name: "Chance of no growth", meaning: "probability that noise alone shows this", needs: "" },
   samples: { name: "New sampled blocks that survived", meaning: "count", needs: "at least" },
+  events: { name: "Steps it came in", meaning: "count; one container that resizes comes in few", needs: "at least" },
   ongoing: { name: "Still growing at the end", meaning: "latest growth over the mean growth", needs: "at least" },
   slowing_z: { name: "Slowing down", meaning: "standard errors by which growth slows", needs: "below" },
   saturation: { name: "Levelling off", meaning: "log-likelihood by which a curve that levels off fits better", needs: "below" },
