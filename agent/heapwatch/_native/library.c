@@ -26,7 +26,7 @@ EXPORT struct native_library *heapwatch_native_1(void)
 uint32_t take(size_t size)
 {
     const struct native_sampler *sampler = atomic_load_explicit(&library.sampler, memory_order_acquire);
-    uint32_t epoch = atomic_load_explicit(&library.epoch, memory_order_relaxed);
+    uint32_t epoch = atomic_load_explicit(&library.epoch, memory_order_acquire);
     int host_errno = errno;
     if (!sampler)
         return 0; /* the epoch was seen before it */

@@ -15,7 +15,7 @@ struct hooks {
     uint64_t countdown;                 /* bytes before the next sample point; plain, because the GIL guards it */
     PyMemAllocatorEx real[DOMAIN_COUNT], real_raw;
     uint32_t interval;                  /* that the countdown was drawn with */
-    bool enabled;
+    atomic_bool enabled;                /* read without the GIL as well */
     bool pad;                           /* small sampled blocks are asked for as RAW_BACKED bytes */
     bool native;                        /* the C allocator is sampled instead of the RAW domain */
     size_t small[DOMAIN_COUNT];         /* the largest blocks that are counted here; larger ones are below */

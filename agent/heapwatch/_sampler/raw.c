@@ -29,7 +29,8 @@ static inline bool raw_due(size_t size)
 static uint32_t hook_raw_take(size_t size)
 {
     int host_errno = errno;
-    uint32_t epoch = atomic_load_explicit(&native.epoch, memory_order_relaxed);
+    /* Acquire: whoever sees the epoch of a start must see that the sampler is on, or it would never draw again. */
+    uint32_t epoch = atomic_load_explicit(&native.epoch, memory_order_acquire);
     uint32_t interval = countdown_take(&raw_thread, epoch, hook_native_gap, size);
     errno = host_errno;
     return interval;
