@@ -8,7 +8,9 @@
  * Whatever collections do meanwhile, nothing that lives all the while is left out. They append to the older list what
  * they move, behind the bookmark, or take the bookmark along with its list; what a full collection first took for
  * garbage it moves to the end. So a walk goes from the oldest list to the youngest, and begins a list anew when it finds
- * itself at the end of another one. Something may be seen twice.
+ * itself at the end of another one. A full collection alone puts what is youngest before what is younger: if one comes
+ * while the bookmark is among those, the walk begins with the oldest again. Something may be seen twice. What is frozen
+ * and unfrozen between two steps may be left out.
  *
  * Tuples are passed over: they are reached through those who refer to them. One that is still being built is referred
  * to by nothing, and a second reference would fail its builder (gh-59313).
@@ -26,6 +28,8 @@
 #include <time.h>
 
 #define LOOKS_PER_CLOCK 256
+#define OLDEST 1  /* lists of the walk; see gil_heap_list */
+#define YOUNGER 2
 #define LEAST_LOOKED 1024 /* objects a step, so that a walk comes to its end on a busy machine too */
 
 PyTypeObject *gil_walk_type;
@@ -50,16 +54,32 @@ bool gil_time_over(struct step *step)
     return step->looked >= LEAST_LOOKED && gil_now() > step->deadline;
 }
 
+static Py_ssize_t gil_full_collections(const struct step *step)
+{
+    return step->gc->generation_stats[NUM_GENERATIONS - 1].collections;
+}
+
+/* The oldest list ends here, with the bookmark in it that was put among what is younger. */
+static bool gil_young_went_before(const struct step *step)
+{
+    bool moved = step->gc->collecting || gil_full_collections(step) != step->walk->full_collections;
+    return step->walk->list == YOUNGER && moved; /* the collection under way isn't counted yet */
+}
+
 /* Moves on from the end of a list; false at the end of them all. */
 static bool gil_turn(struct step *step, const PyGC_Head *end)
 {
     bool own = end == gil_heap_list(step->gc, step->walk->list);
     if (!own && end == gil_heap_list(step->gc, 0))
         step->walk->list = 0; /* a freeze puts what is young before the bookmark */
+    else if (!own && gil_young_went_before(step))
+        step->walk->list = OLDEST;
     else if (own && ++step->walk->list == HEAP_LISTS) {
         step->walk->done = true;
         return false;
     }
+    if (step->walk->list == YOUNGER)
+        step->walk->full_collections = gil_full_collections(step);
     step->at = gil_heap_list(step->gc, step->walk->list);
     return true;
 }

@@ -17,6 +17,7 @@ struct walk {
     int list;              /* of the collector's lists the one under way */
     bool started, done;
     Py_ssize_t seen;
+    Py_ssize_t full_collections; /* of the process when the last list but one was begun */
     struct search *search; /* what to look for as it goes; NULL: nothing */
 };
 

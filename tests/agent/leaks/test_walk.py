@@ -129,7 +129,7 @@ def test_what_lives_all_the_while_is_met_whatever_is_collected_between_the_steps
 @pytest.mark.parametrize("at", [1, 5, 40])
 def test_what_lives_all_the_while_is_met_when_the_heap_is_frozen_and_unfrozen(at: int) -> None:
     thing = Thing()
-    ballast = [[number] for number in range(100_000)]
+    ballast = [[number] for number in range(200_000)]  # more steps than 3 * at
     gc.collect()
     holder = [thing]
     steps = iter(range(1_000_000))
@@ -246,3 +246,23 @@ def test_sampled_censuses_are_right_on_average() -> None:
     assert within >= 14
     mean = sum(count for count, _ in estimates) / len(estimates)
     assert abs(mean - len(things)) < 0.05 * len(things)
+
+
+def test_a_full_collection_amid_a_walk_hides_nothing() -> None:
+    # It puts the youngest generation before the next one, in which the walk is.
+    thing = Thing()
+    gc.collect()
+    middle: list[Any] = [[] for _ in range(20_000)]
+    gc.collect(0)
+    gc.disable()
+    try:
+        youngest: list[Any] = [[thing] for _ in range(300)]
+        oldest, heap, found = len(gc.get_objects(generation=2)), walk(), set()
+        while heap.seen < oldest + len(middle) // 2:
+            found |= {id(holder) for holder, _, _ in heap.referrers([thing], 0.0)}
+        gc.collect()
+        while not heap.done:
+            found |= {id(holder) for holder, _, _ in heap.referrers([thing], 0.0)}
+    finally:
+        gc.enable()
+    assert set(map(id, youngest)) <= found
