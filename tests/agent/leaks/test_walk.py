@@ -252,13 +252,13 @@ def test_a_full_collection_amid_a_walk_hides_nothing() -> None:
     # It puts the youngest generation before the next one, in which the walk is.
     thing = Thing()
     gc.collect()
-    middle: list[Any] = [[] for _ in range(20_000)]
-    gc.collect(0)
     gc.disable()
     try:
+        middle: list[Any] = [[] for _ in range(20_000)]
+        gc.collect(0)
         youngest: list[Any] = [[thing] for _ in range(300)]
         oldest, heap, found = len(gc.get_objects(generation=2)), walk(), set()
-        while heap.seen < oldest + len(middle) // 2:
+        while not heap.done and heap.seen < oldest + len(middle) // 2:
             found |= {id(holder) for holder, _, _ in heap.referrers([thing], 0.0)}
         gc.collect()
         while not heap.done:
