@@ -175,6 +175,19 @@ def test_what_holds_objects_joins_and_parts_sites(simulation: Any) -> None:
     assert len(leaks(analyze(fleet.observe(), SETTINGS))) == 2
 
 
+@pytest.mark.parametrize(("stays", "verdict"), [(0.98, "leak"), (0.1, "suspicion")])
+def test_what_the_processes_see_freed_after_all_is_no_leak(
+    simulation: Any, stays: float, verdict: str
+) -> None:
+    leak = simulation.Site("remember", simulation.leak(2 * simulation.MIB, 2000, since=60), 2000)
+    fleet = simulation.Fleet([leak], 240, seed=2)
+    told = simulation.report(leak.site, "host-100-1", "shop.Page")
+    survival = replace(told.evidence, statistics={"stays": stays}, thresholds={"stays": 0.5})
+    fleet.reports = [replace(told, evidence=survival)]
+    (found,) = analyze(fleet.observe(), SETTINGS).verdicts
+    assert found.verdict == verdict
+
+
 def test_reports_of_all_instances_are_joined(simulation: Any) -> None:
     leak = simulation.Site("remember", simulation.leak(2 * simulation.MIB, 2000, since=60), 2000)
     fleet = simulation.Fleet([leak], 240, seed=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -20,6 +20,7 @@ from heapwatch.leaks.holders import HolderSearch, Outcome, Wanted
 from heapwatch.leaks.pace import Pace
 from heapwatch.leaks.roots import is_own_file
 from heapwatch.leaks.sites import Frames, Levels, Responsible, SiteTotals, levels, roll_up
+from heapwatch.leaks.survival import STAYING, Stay, stay, survival
 from heapwatch.sampler import Sampler, Totals
 from heapwatch.threads import new_rlock, sleep
 
@@ -177,6 +178,24 @@ class LeakTracker:
         self._details = (
             self._in_detail(self._sampler.totals(live=True), self._suspects) if self._suspects else {}
         )
+        self._ask_for_survival(interval)
+
+    def _ask_for_survival(self, interval: float) -> None:
+        """Let the suspected sites tell whether their objects stay: what is turned over is no leak."""
+        stacks = {
+            frame: [stack for stack, _ in totals.stacks.most_common(STACKS_LOOKED_AT)]
+            for frame, totals in self._details.items()
+            if self._suspects[frame].suspected
+        }
+        if not stacks:
+            return
+        lifetimes = self._sampler.lifetimes(stack for own in stacks.values() for stack in own)
+        for frame, own in stacks.items():
+            suspect = self._suspects[frame]
+            found = survival(lifetimes[stack] for stack in own if stack in lifetimes)
+            stays = stay(found, suspect.finding.statistics["span"], interval)
+            if stays is not None:
+                suspect.finding = _with_survival(suspect.finding, stays)
 
     def _search(self, now: float) -> None:
         """One slice of the search that runs, or of a new one for the suspects whose search is due."""
@@ -234,6 +253,16 @@ class LeakTracker:
             Share(names.name(label), size / whole)
             for label, size in totals.labels.most_common(ENDPOINTS_SHOWN)
         )
+
+
+def _with_survival(finding: Finding, stays: Stay) -> Finding:
+    return replace(
+        finding,
+        decision="suspicion" if stays.turned_over else finding.decision,
+        statistics={**finding.statistics, "stays": stays.share, "outlives_requests": stays.old},
+        thresholds={**finding.thresholds, "stays": STAYING},
+        reasons=(*finding.reasons, str(stays)),
+    )
 
 
 def _wanted(totals: SiteTotals) -> Wanted:

@@ -46,6 +46,7 @@ def find(
     for report in seen.reports:
         reports[report.evidence.site.id].append(report.evidence)
     growing = growing_sites(seen, thresholds)
+    growing = [_unless_turned_over(g, reports.get(g.tracks.site.id, ())) for g in growing]
     proved = [g for g in growing if g.finding.decision == "leak"]
     suspected = [g for g in growing if g.finding.decision == "suspicion"]
     # Proved sites first: a suspicion that belongs to a leak supports it and is none of its own.
@@ -56,6 +57,15 @@ def find(
         suspicions=tuple(d for d in documents if d.verdict == "suspicion")[:MOST_SUSPICIONS],
         judged_seconds=_judged_seconds(seen, thresholds),
     )
+
+
+def _unless_turned_over(site: GrowingSite, reports: Sequence[Evidence]) -> GrowingSite:
+    """`site`, no leak if its objects are freed after all, by what the processes saw of their survival."""
+    told = [
+        r.statistics["stays"] - r.thresholds.get("stays", 0.0) for r in reports if "stays" in r.statistics
+    ]
+    turned_over = bool(told) and sum(told) < 0
+    return replace(site, finding=replace(site.finding, decision="suspicion")) if turned_over else site
 
 
 def _document(

@@ -11,7 +11,7 @@ import pytest
 from heapwatch.identity import Identity
 from heapwatch.leaks.pace import Pace
 from heapwatch.leaks.tracker import LeakTracker
-from heapwatch.sampler import Owners, Row
+from heapwatch.sampler import Lifetimes, Owners, Row
 from heapwatch_wire.evidence import Evidence, from_json, to_json
 from heapwatch_wire.settings import AgentSettings
 from heapwatch_wire.sites import Frame, site_id
@@ -122,6 +122,19 @@ def test_nothing_is_said_before_enough_was_seen(world: Callable[..., World]) -> 
     leaking = world()
     leaking.run(35)
     assert leaking.tracker.documents() == []
+
+
+@pytest.mark.parametrize(("ends", "verdict"), [(0.0, "leak"), (30.0, "suspicion")])
+def test_what_is_freed_after_all_is_no_leak(world: Callable[..., World], ends: float, verdict: str) -> None:
+    """Buckets 12 and 13 of ages are 32 to 64 and 64 to 128 seconds."""
+    leaking = world()
+    live, ended = (0.0,) * 12 + (20.0 * MIB, 10.0 * MIB), (0.0,) * 12 + (ends * MIB, ends * MIB)
+    leaking.sampler.lifetimes = lambda stacks: {1: Lifetimes(ended, ended, live, live)}
+    leaking.run(150)
+    (document,) = leaking.tracker.documents()
+    assert document.verdict == verdict
+    assert (document.statistics["stays"] < document.thresholds["stays"]) == (verdict == "suspicion")
+    assert any(("they stay" if verdict == "leak" else "turned over") in reason for reason in document.reasons)
 
 
 def test_what_does_not_grow_is_no_suspect(world: Callable[..., World]) -> None:

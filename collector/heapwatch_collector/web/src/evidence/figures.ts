@@ -29,6 +29,8 @@ const KNOWN: Record<string, Known> = {
   ongoing: { name: "Still growing at the end", meaning: "latest growth over the mean growth", needs: "at least" },
   slowing_z: { name: "Slowing down", meaning: "standard errors by which growth slows", needs: "below" },
   saturation: { name: "Levelling off", meaning: "log-likelihood by which a curve that levels off fits better", needs: "below" },
+  stays: { name: "Objects that stay", meaning: "of those that outlive a request, the share that is never freed", needs: "at least" },
+  outlives_requests: { name: "Objects that outlive a request", meaning: "share of all", needs: "" },
   span: { name: "Watched for", meaning: "time judged", needs: "at least", text: duration },
   family_sites: { name: "Sites of the same leak", meaning: "count", needs: "" },
 };
