@@ -242,6 +242,27 @@ def test_evidence_merges_the_holder_chains(visit: Callable[..., Any], story: Any
     )
 
 
+def test_evidence_draws_how_the_types_hang_together(
+    visit: Callable[..., Any], story: Any, shots: Path
+) -> None:
+    page = visit(story.url).open(f"{SHOP}/leaks/{story.leak.site.id}")
+    graph = page.get_by_role("img", name=re.compile("^Object relationship graph"))
+    expect(graph).to_have_attribute(
+        "aria-label", re.compile(r"app\.cache\.SESSIONS \[…\] app\.models\.Session; .*\.items list")
+    )
+    nodes = graph.locator(".object-node")
+    expect(nodes).to_have_count(6)
+    expect(nodes.filter(has_text="app.cache.SESSIONS")).to_contain_text("90 %")
+    expect(nodes.filter(has_text="app.models.Item")).to_contain_text("164 MiB")
+    boxes = [node.bounding_box() for node in nodes.all()]
+    assert all(
+        a is b or a["x"] + a["width"] < b["x"] or b["x"] + b["width"] < a["x"]
+        or a["y"] + a["height"] < b["y"] or b["y"] + b["height"] < a["y"]
+        for a in boxes for b in boxes
+    ), "nodes lie over each other"  # fmt: skip
+    graph.screenshot(path=shots / "object-graph.png")
+
+
 def test_evidence_compares_figures_with_thresholds(visit: Callable[..., Any], story: Any) -> None:
     page = visit(story.url).open(f"{SHOP}/leaks/{story.leak.site.id}")
     why = page.get_by_role("region", name="Why we believe it")

@@ -104,6 +104,7 @@ export interface Evidence {
   forecast: Forecast | null;
   recommendation: Recommendation | null;
   links: Record<string, string>;
+  kind: "python" | "native" | "cycle";
 }
 
 export interface Anomaly {

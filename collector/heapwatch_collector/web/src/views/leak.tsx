@@ -4,6 +4,7 @@ import type { Call, Evidence, Site } from "../api/documents";
 import { GrowthChart } from "../charts/growth";
 import { figures, type Figure } from "../evidence/figures";
 import { HolderTree } from "../evidence/holdertree";
+import { ObjectGraph } from "../evidence/objectgraph";
 import { asText } from "../evidence/text";
 import { byteRate, byteRateInterval, bytes, count, objectRate, percent } from "../format";
 import { CopyButton } from "../parts/copy";
@@ -61,6 +62,11 @@ function Document({ evidence }: { evidence: Evidence }): ReactNode {
       <Panel title="What holds the objects" note="from the root down; share of the examined samples">
         {evidence.holders.length ? <HolderTree holders={evidence.holders} /> : <Empty>No holder was found yet; the agent looks again while the site grows.</Empty>}
       </Panel>
+      {evidence.holders.length > 0 && (
+        <Panel title="How the types hang together" note="fields lead from the holder to the objects; bytes by share of the samples">
+          <ObjectGraph evidence={evidence} />
+        </Panel>
+      )}
       <div className="columns">
         <Panel title="Endpoints that make them">
           {evidence.endpoints.length ? <ShareBars shares={evidence.endpoints} /> : <Empty>Not allocated in requests, or requests aren't labelled.</Empty>}
