@@ -76,6 +76,7 @@ class Host:
         if sampler.reason:
             logger.warning("heapwatch: no allocations are sampled: %s", sampler.reason)
         self.resident.requests.reset(sampler)
+        self.resident.requests.cpu_share = settings.request_cpu
         self.resident.gc.reset()
         self.resident.gc.install()
         if settings.instrument and not self._instrumented:

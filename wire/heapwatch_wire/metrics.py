@@ -309,7 +309,7 @@ METRICS: tuple[Metric, ...] = (
         "heapwatch.endpoint.cpu",
         "histogram",
         "s",
-        "CPU time of a request; absent where greenlets share a thread.",
+        "CPU time of requests that were chosen for it by chance; absent where greenlets share a thread.",
         _ENDPOINT,
         PAUSE_BUCKETS,
     ),

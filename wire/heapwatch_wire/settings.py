@@ -95,6 +95,13 @@ class AgentSettings:
         "Measure requests, tasks, statements and templates of Flask, Django, Starlette, FastAPI, Celery,"
         " SQLAlchemy and Jinja without a code change.",
     )
+    request_cpu: float = setting(
+        1 / 16,
+        "Share of requests whose CPU time is measured, by chance: that takes two system calls of each.",
+        unit="ratio",
+        minimum=0,
+        maximum=1,
+    )
     bridges: str = setting(
         "auto",
         "Show the agent's metrics on the service's own Prometheus page and through its OpenTelemetry"

@@ -30,7 +30,9 @@ INSIDE = {
     "django.db.backends.signals": "django.instrument_databases",
     "django.template.base": "templates.instrument",
     "jinja2.environment": "templates.instrument",
-    "sqlalchemy.engine": "sqlalchemy.instrument",
+    "sqlalchemy.engine.default": "sqlalchemy.instrument",
+    "sqlalchemy.dialects.postgresql.psycopg2": "sqlalchemy.instrument",
+    "sqlalchemy.dialects.mysql.mysqldb": "sqlalchemy.instrument",
     "anyio.to_thread": "threadpool.instrument",
 }
 """Modules that say what the running request does; functions that take them."""

@@ -51,7 +51,8 @@ class AsgiMiddleware:
             return send(message)
 
         try:
-            await by_steps(request, self._application(scope, receive, sending))
+            served = self._application(scope, receive, sending)
+            await (by_steps(request, served) if request.measures_cpu else served)
         finally:
             request.sent()
 

@@ -10,7 +10,7 @@ from typing import Any
 from heapwatch.instrument.asgi import AsgiMiddleware, by_steps
 from heapwatch.instrument.requests import Request, Requests
 from heapwatch.instrument.work import current
-from heapwatch.instrument.wsgi import WsgiMiddleware
+from heapwatch.instrument.wsgi import serve
 
 
 def instrument_wsgi(module: ModuleType, requests: Requests) -> None:
@@ -18,7 +18,7 @@ def instrument_wsgi(module: ModuleType, requests: Requests) -> None:
     original = module.WSGIHandler.__call__
 
     def call(self: Any, environ: Any, start_response: Any) -> Any:
-        return WsgiMiddleware(partial(original, self), requests)(environ, start_response)
+        return serve(partial(original, self), requests, environ, start_response)
 
     module.WSGIHandler.__call__ = call
 
@@ -37,7 +37,7 @@ def instrument_asgi(module: ModuleType, requests: Requests) -> None:
     async def run_get_response(self: Any, request: Any) -> Any:
         running = current()
         response = original_run(self, request)
-        return await (response if running is None else by_steps(running, response))
+        return await (by_steps(running, response) if running and running.measures_cpu else response)
 
     handler.__call__, handler.run_get_response = call, run_get_response
 

@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import Any
 
 from heapwatch.instrument.requests import Request, Requests
-from heapwatch.instrument.wsgi import REQUEST_KEY, WsgiMiddleware
+from heapwatch.instrument.wsgi import serve
+from heapwatch.scopes import CURRENT
 
 
 def instrument(flask: ModuleType, requests: Requests) -> None:
@@ -16,15 +17,17 @@ def instrument(flask: ModuleType, requests: Requests) -> None:
     original = flask.Flask.wsgi_app
 
     def wsgi_app(self: Any, environ: Any, start_response: Any) -> Any:
-        return WsgiMiddleware(partial(original, self), requests)(environ, start_response)
+        return serve(partial(original, self), requests, environ, start_response)
 
     flask.Flask.wsgi_app = wsgi_app
-    flask.request_started.connect(_matched, weak=False)
+    flask.request_started.connect(matched, weak=False)
 
 
-def _matched(sender: Any, **_: Any) -> None:
+def matched(sender: Any, **_: Any) -> None:
+    """Flask has found the route of the running request."""
     flask = sys.modules["flask"]
-    running = flask.request.environ.get(REQUEST_KEY)
-    rule = flask.request.url_rule
-    if isinstance(running, Request) and rule is not None:
-        running.matched(rule.rule)
+    running = CURRENT.get()
+    if isinstance(running, Request):
+        rule = flask.request.url_rule
+        if rule is not None:
+            running.matched(rule.rule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from random import Random
 from typing import NamedTuple
 
 from heapwatch.gcstats import GcStats
@@ -14,7 +15,15 @@ from heapwatch.sampler import Sampler
 
 OTHER = "_OTHER"
 OBSERVATIONS = 10_000
+MAX_KNOWN = 2000
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
+
+
+class Known(NamedTuple):
+    """An endpoint and the label of its samples."""
+
+    endpoint: Endpoint
+    label: int
 
 
 class Observation(NamedTuple):
@@ -34,18 +43,32 @@ class Requests:
         self.in_flight = InFlight()
         self.gc = GcStats() if gc is None else gc
         self.observations: deque[Observation] | None = None
+        self._chance = Random()  # not the host's, which it may have seeded
+        self.cpu_share = 1.0
         self.reset(sampler)
 
     def reset(self, sampler: Sampler) -> None:
         """Forget all that was counted, as in a child after fork, and label with `sampler`."""
         self._labels = sampler.labels
         self._endpoints = Endpoints()
+        self._known: dict[tuple[str, str], Known] = {}
         self.observations = None
         self.in_flight.clear()
 
-    def label(self, name: str) -> int:
-        """The sampler's number for an endpoint of that name."""
-        return self._labels.intern(name)
+    def find(self, kind: Kind, name: str, route: str = "") -> Known:
+        """The endpoint of a method and a route, or of a task's or job's name, and its label."""
+        known = self._known.get((name, route))
+        if known is None:
+            method = "" if kind == "job" or name.startswith("task ") else name
+            endpoint = Endpoint(f"{name} {route}" if route else name, kind, method, route)
+            known = Known(endpoint, self._labels.intern(endpoint.name))
+            if len(self._known) < MAX_KNOWN:
+                self._known[name, route] = known
+        return known
+
+    def measures_cpu(self) -> bool:
+        """Whether the CPU time of the next piece of work is to be measured: two system calls or more."""
+        return self._chance.random() < self.cpu_share
 
     def begin(self, method: str) -> Request:
         """An HTTP request that starts in this context."""
@@ -57,11 +80,11 @@ class Requests:
 
     def begin_task(self, name: str) -> Work:
         """A task of a queue that starts in this context, such as "task shop.resize"."""
-        return Work(self, Endpoint(name, "task"), "failure")
+        return Work(self, self.find("task", name), "failure")
 
     def begin_job(self, name: str) -> Work:
         """A piece of work that the service has named."""
-        return Work(self, Endpoint(name, "job"), "success")
+        return Work(self, self.find("job", name), "success")
 
     def record(self, endpoint: Endpoint, ended: Ended) -> None:
         """Count one that has ended."""
@@ -94,14 +117,12 @@ class Request(Work):
         self._method = method
         self._kind: Kind = kind
         self.prefix = ""  # of the routes that may follow
-        super().__init__(requests, Endpoint(method, kind, method), outcome)
+        super().__init__(requests, requests.find(kind, method), outcome)
 
     def matched(self, route: str) -> None:
         """The request belongs to the route template `route`, such as "/p/<int:id>"."""
         if self._requests is not None:
-            name = f"{self._method} {route}"
-            self._endpoint = Endpoint(name, self._kind, self._method, route)
-            self.label = self._requests.label(name)
+            self._endpoint, self.label = self._requests.find(self._kind, self._method, route)
 
     def started(self, status: int, trace: Trace | None = None) -> None:
         """The response begins, with this status (0 when it is no number)."""

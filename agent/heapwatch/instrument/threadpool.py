@@ -17,7 +17,7 @@ def instrument(to_thread: ModuleType) -> None:
 
     def run_sync(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         running = current()
-        if running is not None:
+        if running is not None and running.measures_cpu:
             function = partial(_measured, running, function)
         return original(function, *args, **options)
 

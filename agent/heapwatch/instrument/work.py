@@ -8,14 +8,14 @@ from _thread import get_ident
 from typing import TYPE_CHECKING
 
 from heapwatch.instrument.distribution import Trace
-from heapwatch.instrument.endpoints import Ended, Endpoint
+from heapwatch.instrument.endpoints import Ended
 from heapwatch.instrument.statements import Statements
 from heapwatch.scopes import CURRENT, Scope
 
 if TYPE_CHECKING:
-    from heapwatch.instrument.requests import Requests
+    from heapwatch.instrument.requests import Known, Requests
 
-UNKNOWN = 0
+UNMEASURED = 0
 _NO_REPEATS: dict[str, tuple[int, str]] = {}
 
 
@@ -23,8 +23,8 @@ class Work(Scope):
     """Runs from its making to `end`; calls after that do nothing.
 
     It is the innermost piece of work of the context that made it, until it ends. CPU time is that of the
-    thread that begins and ends it; `step_began` and `step_ended` tell it the time of a task instead. Under
-    gevent it is unknown, for other greenlets run on the same thread meanwhile.
+    thread that begins and ends it; `step_began` and `step_ended` tell it the time of a task instead. It is
+    measured of some by chance, and never under gevent, where other greenlets run on the thread meanwhile.
     """
 
     __slots__ = (
@@ -47,26 +47,27 @@ class Work(Scope):
         "trace",
     )
 
-    def __init__(self, requests: Requests, endpoint: Endpoint, outcome: str) -> None:
+    def __init__(self, requests: Requests, known: Known, outcome: str) -> None:
         self._requests: Requests | None = None  # until it runs, for __del__
-        self._endpoint = endpoint
+        self._endpoint, self.label = known
         self.outcome = outcome
         self.trace: Trace | None = None
         self._statements: Statements | None = None
         self._template_depth = 0
         self._template_seconds = 0.0
-        self.label = requests.label(endpoint.name)
         self._before = CURRENT.get()
         # A request is part of no other, even where a server starts the next one from within the one before.
-        self._around = None if endpoint.kind == "request" else current()
+        self._around = None if self._endpoint.kind == "request" else current()
         self._in_flight = requests.in_flight
         self._number = self._in_flight.enter() if self._around is None else 0
         self.open(self._around)
         CURRENT.set(self)
-        self._thread = UNKNOWN if _in_greenlet() else get_ident()
-        self._cpu = self._seconds = 0.0
+        self._thread = UNMEASURED
+        self._cpu = self._cpu_began = self._seconds = 0.0
+        if requests.measures_cpu() and not _in_greenlet():
+            self._thread = get_ident()
+            self._cpu_began = time.thread_time()
         self._gc_began = requests.gc.seconds
-        self._cpu_began = time.thread_time()
         self._began = time.perf_counter()
         self._requests = requests
 
@@ -77,15 +78,18 @@ class Work(Scope):
 
     def step_began(self) -> None:
         """A task that does this work is resumed by the event loop; other work ran on this thread before."""
-        self._thread = get_ident()
         self._cpu_began = time.thread_time()
 
     def step_ended(self) -> None:
         """The task waits, or has ended."""
-        if self._thread:
-            now = time.thread_time()
-            self._cpu += now - self._cpu_began
-            self._cpu_began = now
+        now = time.thread_time()
+        self._cpu += now - self._cpu_began
+        self._cpu_began = now
+
+    @property
+    def measures_cpu(self) -> bool:
+        """Whether steps are to be told."""
+        return self._thread != UNMEASURED
 
     def spent_elsewhere(self, seconds: float) -> None:
         """Another thread spent so much CPU time for this work."""

@@ -24,35 +24,42 @@ class WsgiMiddleware:
         self._requests = requests
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Call the application; a response that is still being made keeps the request running."""
-        if REQUEST_KEY in environ:  # wrapped twice: the outer one measures
-            return self._application(environ, start_response)
-        request = environ[REQUEST_KEY] = self._requests.begin(environ.get("REQUEST_METHOD", ""))
+        """Call the application."""
+        return serve(self._application, self._requests, environ, start_response)
 
-        def start(
-            status: str,
-            headers: list[tuple[str, str]],
-            exc_info: tuple[type[BaseException], BaseException, TracebackType]
-            | tuple[None, None, None]
-            | None = None,
-        ) -> Any:
-            request.started(
-                int(status[:3]) if status[:3].isdigit() else 0, trace_of(environ.get("HTTP_TRACEPARENT"))
-            )
-            return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
-        try:
-            body = self._application(environ, start)
-        except BaseException:
-            request.failed()
-            request.end()
-            raise
-        complete = isinstance(body, list | tuple)
-        # A server sends a file wrapper itself if it gets it unwrapped.
-        if complete or isinstance(body, environ.get("wsgi.file_wrapper", list)):
-            request.end()
-            return _Complete(body, request) if complete else body
-        return _Body(body, request)
+def serve(
+    application: WSGIApplication, requests: Requests, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Call the application; a response that is still being made keeps the request running."""
+    if REQUEST_KEY in environ:  # wrapped twice: the outer one measures
+        return application(environ, start_response)
+    request = environ[REQUEST_KEY] = requests.begin(environ.get("REQUEST_METHOD", ""))
+
+    def start(
+        status: str,
+        headers: list[tuple[str, str]],
+        exc_info: tuple[type[BaseException], BaseException, TracebackType]
+        | tuple[None, None, None]
+        | None = None,
+    ) -> Any:
+        request.started(
+            int(status[:3]) if status[:3].isdigit() else 0, trace_of(environ.get("HTTP_TRACEPARENT"))
+        )
+        return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
+
+    try:
+        body = application(environ, start)
+    except BaseException:
+        request.failed()
+        request.end()
+        raise
+    complete = isinstance(body, list | tuple)
+    # A server sends a file wrapper itself if it gets it unwrapped.
+    if complete or isinstance(body, environ.get("wsgi.file_wrapper", list)):
+        request.end()
+        return _Complete(body, request) if complete else body
+    return _Body(body, request)
 
 
 class _Complete(list[bytes]):

@@ -91,8 +91,7 @@ def test_requests_that_take_turns_on_one_thread_are_told_apart(fastapi: Served) 
     told = fastapi.counted()
     small, large = (told["endpoints"][f"GET /api/{size}/{{number}}"] for size in ("small", "large"))
     assert small["outcomes"] == large["outcomes"] == {"200": 20}
-    # Besides what the application keeps, serving a request takes some 50 KB.
-    assert small["allocated"] == pytest.approx(10 * 20 * 1033, rel=0.5)
+    assert small["allocated"] > 0.85 * 10 * 20 * 1033, "serving takes some, too, most of it the same for both"
     assert large["allocated"] - small["allocated"] == pytest.approx(10 * 60 * 1033, rel=0.15)
     assert large["retained"] - small["retained"] == pytest.approx(10 * 60 * 1033, rel=0.15)
     live = [told["live"][f"GET /api/{size}/{{number}}"] for size in ("small", "large")]

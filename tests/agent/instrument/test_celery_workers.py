@@ -80,5 +80,6 @@ def test_tasks_are_measured_by_name_and_outcome(celery: Any) -> None:
     assert sharpen["outcomes"] == {"success": 5}
     assert sharpen["retained"] == pytest.approx(500 * 1033, rel=0.1)
     assert resize["retained"] == pytest.approx(1500 * 1033, rel=0.2), "what is tagged inside counts, too"
-    assert told["live"]["task shop.resize"] == pytest.approx(5 * 1000 * 1033, rel=0.2)
+    # And what a first task and a first retry import.
+    assert 0.85 < told["live"]["task shop.resize"] / (5 * 1000 * 1033) < 1.5
     assert told["running"] == 1  # the one that tells
