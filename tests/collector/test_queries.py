@@ -118,6 +118,14 @@ def test_sample_labels_select_and_are_listed(collector: Any, make_profile: Profi
     values = collector.ask("LabelValues", name="region", matchers=['{service_name="labels"}'], **around(now))
     assert values == {"names": ["eu"]}
     assert "POST /b" in collector.ask("LabelValues", name="endpoint", **around(now))["names"]
+    for matchers, endpoints in (
+        (['{service_name="labels"}'], ["GET /a", "POST /b"]),
+        (['{service_name="labels", thread="T1"}'], ["GET /a"]),
+        (['{service_name="labels", region="us"}'], []),
+        (['{service_name="nothing"}', '{service_name="labels", endpoint=~"POST.*"}'], ["POST /b"]),
+    ):
+        found = collector.ask("LabelValues", name="endpoint", matchers=matchers, **around(now))
+        assert found.get("names", []) == endpoints
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from heapwatch.cli.units import signed_size, size
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
@@ -79,14 +80,12 @@ class View:
         for name, justify in (("worker", "right"), ("RSS", "right"), ("last minute", "left")):
             table.add_column(name, justify=justify)  # type: ignore[arg-type]
         for worker in state.workers:
-            table.add_row(str(worker.pid), _mib(worker.rss), sparkline(self._history[worker.pid]))
+            table.add_row(str(worker.pid), size(worker.rss), sparkline(self._history[worker.pid]))
         return table
 
     def _line(self, state: State) -> str:
-        rss = " ".join(f"{w.pid}:{_mib(w.rss)}" for w in state.workers)
-        top = (
-            f"; top growth {state.sites[0].text} {_signed(state.sites[0].change)}/min" if state.sites else ""
-        )
+        rss = " ".join(f"{w.pid}:{size(w.rss)}" for w in state.workers)
+        top = "".join(f"; top growth {s.text} {signed_size(s.change)}/min" for s in state.sites[:1])
         load = f"{state.requests_per_second:.0f} req/s, {state.errors} errors"
         return (
             f"[{state.elapsed:3.0f}/{state.limit:.0f} s] {state.stage}: {load}, "
@@ -122,13 +121,5 @@ def _sites(state: State) -> Table:
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for site in state.sites:
-        table.add_row(_mib(site.live), _signed(site.change), site.text)
+        table.add_row(size(site.live), signed_size(site.change), site.text)
     return table
-
-
-def _mib(value: float) -> str:
-    return f"{value / 2**20:.1f} MiB"
-
-
-def _signed(value: float) -> str:
-    return f"{value / 2**20:+.1f} MiB"

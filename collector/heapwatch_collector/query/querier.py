@@ -83,7 +83,7 @@ def _label_names(store: Store, asked: Any) -> Message:
 
 def _label_values(store: Store, asked: Any) -> Message:
     if asked.name in SAMPLE_LABELS:
-        values = profiles.sample_label_values(store, asked.name, *_range(asked))
+        values = profiles.sample_label_values(store, asked.name, _selectors(store, asked), *_range(asked))
     else:
         values = sorted(
             {labels[asked.name] for labels in _label_sets(store, asked) if labels.get(asked.name)}
@@ -187,7 +187,11 @@ def _matchers(store: Store, text: str) -> tuple[selector.Matcher, ...]:
 
 
 def _label_sets(store: Store, asked: Any) -> list[dict[str, str]]:
-    return profiles.label_sets(store, [_matchers(store, text) for text in asked.matchers], *_range(asked))
+    return profiles.label_sets(store, _selectors(store, asked), *_range(asked))
+
+
+def _selectors(store: Store, asked: Any) -> list[tuple[selector.Matcher, ...]]:
+    return [_matchers(store, text) for text in asked.matchers]
 
 
 def _max_nodes(asked: Any) -> int:

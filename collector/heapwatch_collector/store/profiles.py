@@ -72,7 +72,7 @@ def values_over_time(
         f"SELECT series, {bucket} AS at, count() AS pushes "
         f"FROM profiles {_pushes(conditions, selection)} GROUP BY series, at"
     )
-    where = _series(conditions, selection)
+    where = _series(conditions, selection.matchers)
     owners = f"SELECT id, any(labels) AS named FROM series WHERE {where} GROUP BY id"
     group = ", ".join(g if g in own else f"named[{conditions.bind(g)}]" for g in group_by) or "''"
     value = "total / pushes" if average else "total"
@@ -121,13 +121,17 @@ def label_sets(
     return [{**labels, PROFILE_TYPE: kind} for labels, kind in rows]
 
 
-def sample_label_values(store: Store, label: str, start: int, end: int) -> list[str]:
-    """The values of a sample label (endpoint, thread) in [start, end], sorted."""
+def sample_label_values(
+    store: Store, label: str, matchers: Iterable[Sequence[LabelMatcher]], start: int, end: int
+) -> list[str]:
+    """The values of a sample label (endpoint, thread) in [start, end] among what fits one of the selectors in
+    `matchers`, sorted."""
     if label not in SAMPLE_LABELS:
         raise ValueError(label)
     conditions = Conditions()
-    conditions.during(start, end)
-    sql = f"SELECT DISTINCT {label} FROM samples {conditions.where} AND {label} != '' ORDER BY {label}"
+    selectors = [_labelled(conditions, selector, start, end).text for selector in list(matchers) or [()]]
+    where = f"{label} != '' AND ({' OR '.join(selectors)})"
+    sql = f"SELECT DISTINCT {label} FROM samples WHERE {where} ORDER BY {label}"
     return [row[0] for row in store.rows(sql, conditions.parameters)]
 
 
@@ -147,11 +151,11 @@ def _label_column(conditions: Conditions, name: str) -> str:
     return "type" if name == PROFILE_TYPE else f"labels[{conditions.bind(name)}]"
 
 
-def _series(conditions: Conditions, selection: Selection) -> str:
+def _series(conditions: Conditions, matchers: Sequence[LabelMatcher]) -> str:
     """Conditions on the table `series`."""
     own = conditions.beside()
     own.add("signal = 'profile'")
-    for matcher in selection.matchers:
+    for matcher in matchers:
         if matcher.name not in (*SAMPLE_LABELS, PROFILE_TYPE):
             own.matches(f"labels[{own.bind(matcher.name)}]", matcher)
     return own.text
@@ -159,27 +163,35 @@ def _series(conditions: Conditions, selection: Selection) -> str:
 
 def _samples(conditions: Conditions, selection: Selection) -> str:
     """WHERE for the table `samples`."""
-    own = _ranged(conditions, selection)
+    own = _labelled(conditions, selection.matchers, selection.start, selection.end)
     own.equals("type", selection.type)
-    for matcher in selection.matchers:
+    return own.where
+
+
+def _labelled(conditions: Conditions, matchers: Sequence[LabelMatcher], start: int, end: int) -> Conditions:
+    """Conditions on the table `samples`, whatever the type unless a matcher names it."""
+    own = _ranged(conditions, matchers, start, end)
+    for matcher in matchers:
         if matcher.name in SAMPLE_LABELS:
             own.matches(matcher.name, matcher)
-    return own.where
+        elif matcher.name == PROFILE_TYPE:
+            own.matches("type", matcher)
+    return own
 
 
 def _pushes(conditions: Conditions, selection: Selection) -> str:
     """WHERE for the table `profiles`: the pushes that carried the type."""
-    own = _ranged(conditions, selection)
+    own = _ranged(conditions, selection.matchers, selection.start, selection.end)
     own.add(f"has(types, {own.bind(selection.type)})")
     return own.where
 
 
-def _ranged(conditions: Conditions, selection: Selection) -> Conditions:
+def _ranged(conditions: Conditions, matchers: Sequence[LabelMatcher], start: int, end: int) -> Conditions:
     own = conditions.beside()
-    for matcher in selection.matchers:
+    for matcher in matchers:
         # Lets ClickHouse use the sorting key, which the labels in `series` would not.
         if matcher.name == "service_name" and matcher.op == "=":
             own.equals("service", matcher.value)
-    own.during(selection.start, selection.end)
-    own.add(f"series IN (SELECT id FROM series WHERE {_series(conditions, selection)})")
+    own.during(start, end)
+    own.add(f"series IN (SELECT id FROM series WHERE {_series(conditions, matchers)})")
     return own
