@@ -316,6 +316,16 @@ def test_the_time_of_day_changes_nothing(seed: int, shift: float, leak: bool) ->
     assert decide(moved).decision == decide(points).decision
 
 
+@given(seed=seeds, unit=st.sampled_from([0.25, 0.5, 2.0, 8.0]), leak=st.booleans())
+def test_the_unit_of_time_changes_nothing(seed: int, unit: float, leak: bool) -> None:
+    points = sampled(lambda t: MIB + t * MIB / 20 * leak, 200, random.Random(seed), push=5)
+    slower = [((t - 1e9) * unit, b, n) for t, b, n in points]
+    thresholds = replace(THRESHOLDS, warmup=30 * unit, span=75 * unit, maturity=THRESHOLDS.maturity * unit)
+    before = judge([Series([(t - 1e9, b, n) for t, b, n in points], R)])
+    after = judge([Series(slower, R)], thresholds)
+    assert after.statistics["z"] == pytest.approx(before.statistics["z"], rel=1e-3, abs=1e-3)
+
+
 @given(seed=seeds)
 def test_the_order_of_instances_changes_nothing(seed: int) -> None:
     rng = random.Random(seed)

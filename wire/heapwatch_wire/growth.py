@@ -20,7 +20,8 @@ line, or one that began late, explains the floors better than any saturating cur
 ramp-then-flat). That is how filling caches and warm-up differ. The history begins with the process, for
 what fills is steepest then; and the younger the process, the more evidence is asked, for the more of what
 grows in it still fills. A steep leak gives that evidence at once, a slow one later. The request rate, when
-given, enters the fit as a covariate, so that growth with load is not taken for growth with time.
+given, enters the fit as a covariate, so that growth with load is not taken for growth with time; once two
+days were seen, what comes back each day at the same hour is taken out.
 
 **Windows.** Everything since the warm-up, and its last half, quarter, ...: a steep leak that began a
 minute ago is found in a short one, a slow leak in a long one. The rate that is told comes from the longest
@@ -41,6 +42,7 @@ from functools import cache, cached_property
 from typing import Literal
 
 from heapwatch_wire import trend
+from heapwatch_wire.daily import without_day
 from heapwatch_wire.evidence import Growth
 from heapwatch_wire.trend import Push
 
@@ -134,13 +136,14 @@ class _Judged:
         start = first if series.start is None else series.start
         self.series = series
         self.thresholds = thresholds
-        self.points = series.points[bisect_left(series.points, (start + thresholds.warmup,)) :]
+        self.whole = without_day(series.points)
+        self.points = self.whole[bisect_left(self.whole, (start + thresholds.warmup,)) :]
         self.age = series.points[-1][0] - start if series.points else 0.0
 
     @cached_property
     def saturation(self) -> float:
         """Log-likelihood by which a saturating curve beats a line over the whole history, with warm-up."""
-        series, points = self.series, self.series.points
+        series, points = self.series, self.whole
         floors = trend.floors(points, max(trend.PUSHES_PER_FLOOR, len(points) // trend.FLOORS_MAX))
         level = trend.without_load(floors.times, floors.bytes, series.load, self.thresholds.load_variation)
         step = (level[-1] - level[0]) / (len(level) - 1)
