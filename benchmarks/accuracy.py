@@ -1,6 +1,6 @@
 """How exact the sampler's estimates are: each against the truth, which the same process knows.
 
-    python -m benchmarks.accuracy [--intervals 512,64,4] [--error 0.2]
+    python -m benchmarks.accuracy [--intervals 512,64,4] [--error 0.12]
 
 A trial allocates blocks at one line, asks the sampler what lives there, and frees them. Trials are repeated
 until the standard error of their mean is `--error` percent, so a bias of twice that would show. Theory is the
@@ -222,7 +222,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--intervals", default="512,64,4", help="KiB, comma-separated")
-    parser.add_argument("--error", type=float, default=0.2, help="standard error wanted, in percent")
+    parser.add_argument("--error", type=float, default=0.12, help="standard error wanted, in percent")
     args = parser.parse_args()
     found: dict[int, list[Finding]] = {}
     for interval in (int(kib) * KIB for kib in args.intervals.split(",")):

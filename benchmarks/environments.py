@@ -10,6 +10,7 @@ import hashlib
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.results import ROOT
@@ -18,7 +19,8 @@ BUILD = ROOT / "build" / "benchmarks"
 WORKLOADS = ["flask>=3", "sqlalchemy>=2", "pillow>=11", "numpy>=1.26"]
 PEERS = ["ddtrace", "pyroscope-io", "memray"]
 DEBIAN = Path("/usr/bin/python3")
-SOURCES = ["agent/heapwatch", "wire/heapwatch_wire", "CMakeLists.txt", "pyproject.toml"]
+SOURCES = ("agent/heapwatch", "wire/heapwatch_wire", "CMakeLists.txt", "pyproject.toml")
+SAMPLER_SOURCES = ("agent/heapwatch/_sampler", "agent/heapwatch/_native", "CMakeLists.txt")
 
 
 def environment(python: Path, name: str, requirements: list[str] | None = None) -> Path:
@@ -61,12 +63,12 @@ def optimized() -> bool:
     return "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
 
 
-def digest() -> str:
-    """Changes when a source that is measured does."""
+def digest(sources: Iterable[str] = SOURCES) -> str:
+    """Changes when one of the sources does."""
     found = hashlib.sha256()
-    for source in SOURCES:
+    for source in sources:
         path = ROOT / source
-        for file in sorted(path.rglob("*.[chp]*")) if path.is_dir() else [path]:
-            if file.is_file() and file.suffix in {".c", ".h", ".py", ".toml", ".txt"}:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.suffix in {".c", ".h", ".py", ".toml", ".txt"}:
                 found.update(file.read_bytes())
-    return found.hexdigest()
+    return found.hexdigest()[:16]

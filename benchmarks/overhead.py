@@ -4,13 +4,15 @@
     python -m benchmarks.overhead cpu [--rounds 12]
 
 Instructions of a unit of work are counted with valgrind's callgrind: slow, but the same on a busy machine.
-CPU time is that of the whole process; a round takes every tool once, in a new random order, each in a process
-of its own. Builds are the interpreter that runs this, and Debian's; their environments are in build/benchmark
+What was counted is kept in build/benchmarks, and counted again when the sources, the interpreter or a peer
+change. CPU time is that of the whole process; a round takes every tool once, in a new random order, each in a
+process of its own. Builds are the interpreter that runs this, and Debian's.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import shutil
@@ -22,13 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import children
-from benchmarks.environments import PEERS, builds, environment
+from benchmarks.environments import BUILD, PEERS, SAMPLER_SOURCES, builds, digest, environment
 from benchmarks.results import Result, Table, record
 from benchmarks.tools import TOOLS
 from benchmarks.workloads import WORKLOADS
 
 UNITS = {"json": 60, "flask": 60, "orm": 60, "buf": 60, "threads": 30, "numpy": 600}
 INSTRUCTION_UNITS = {"json": 10, "flask": 10, "orm": 10, "buf": 5, "threads": 3, "numpy": 40}
+WORKLOAD_SOURCES = ["benchmarks/workloads.py", "benchmarks/tools.py"]
 MEAN_OF = ["json", "flask", "orm", "buf", "threads"]
 CLOCKED = {"heapwatch-auto", "heapwatch-agent"}
 """They act by the clock, which callgrind slows down fifty-fold: their instructions would mean nothing."""
@@ -66,15 +69,39 @@ def installed(python: Path, tools: Sequence[str]) -> list[str]:
     return [tool for tool in tools if found[TOOLS[tool][0]]]
 
 
+class Counts:
+    """Instructions that were counted, on disk: they stay true until what was counted changes."""
+
+    def __init__(self, path: Path, build: str, facts: dict[str, str]) -> None:
+        self._path = path
+        self._build = build
+        self._facts = facts
+        self._known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+
+    def per_unit(self, python: Path, workload: str, tool: str, repeats: int) -> float:
+        key = f"{self._build} {workload} {tool} {repeats} {self._state(tool)}"
+        if key not in self._known:
+            units = INSTRUCTION_UNITS[workload]
+            self._known[key] = children.instructions_per_unit(
+                python, arguments(workload, tool), units, repeats
+            )
+            self._path.write_text(json.dumps(self._known, indent=1))
+        return self._known[key]
+
+    def _state(self, tool: str) -> str:
+        parts = [*WORKLOAD_SOURCES, *(SAMPLER_SOURCES if tool.startswith("heapwatch") else [])]
+        versions = hashlib.sha256(json.dumps(self._facts, sort_keys=True).encode()).hexdigest()[:16]
+        return f"{versions} {digest(parts)}"
+
+
 def count(
-    python: Path, workloads: Sequence[str], tools: Sequence[str], repeats: int
+    python: Path, workloads: Sequence[str], tools: Sequence[str], repeats: int, counts: Counts
 ) -> dict[str, dict[str, float]]:
     """Tool -> workload -> instructions per unit."""
     table: dict[str, dict[str, float]] = {tool: {} for tool in tools}
     for workload in workloads:
         for tool in tools:
-            units = INSTRUCTION_UNITS[workload]
-            found = children.instructions_per_unit(python, arguments(workload, tool), units, repeats)
+            found = counts.per_unit(python, workload, tool, repeats)
             table[tool][workload] = found
             extra = 100 * (found / table["none"][workload] - 1)
             print(f"  {workload} under {tool}: {found:.0f} ({extra:+.2f}%)", file=sys.stderr)
@@ -186,9 +213,9 @@ def main() -> int:
         tools, workloads = installed(python, asked), args.workloads.split(",")
         machine |= {f"{build}: {name}": value for name, value in facts(python).items()}
         if args.kind == "instructions":
-            data[build] = count(
-                python, workloads, [tool for tool in tools if tool not in CLOCKED], args.repeats
-            )
+            counts = Counts(BUILD / "instructions.json", build, facts(python))
+            counted = [tool for tool in tools if tool not in CLOCKED]
+            data[build] = count(python, workloads, counted, args.repeats, counts)
             tables.append(instructions_table(build, data[build]))
         else:
             data[build] = clock(python, workloads, tools, args.rounds, args.scale)
