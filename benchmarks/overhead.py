@@ -29,7 +29,7 @@ from benchmarks.results import Result, Table, record
 from benchmarks.tools import TOOLS
 from benchmarks.workloads import WORKLOADS
 
-UNITS = {"json": 60, "flask": 60, "orm": 60, "buf": 60, "threads": 30, "numpy": 600}
+UNITS = {"json": 120, "flask": 90, "orm": 180, "buf": 60, "threads": 110, "numpy": 400}
 INSTRUCTION_UNITS = {"json": 10, "flask": 10, "orm": 10, "buf": 5, "threads": 3, "numpy": 40}
 WORKLOAD_SOURCES = ["benchmarks/workloads.py", "benchmarks/tools.py"]
 MEAN_OF = ["json", "flask", "orm", "buf", "threads"]
