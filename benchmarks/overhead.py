@@ -75,11 +75,15 @@ class Counts:
     def __init__(self, path: Path, build: str, facts: dict[str, str]) -> None:
         self._path = path
         self._build = build
-        self._facts = facts
         self._known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+        others = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        self._state = f"{others} {digest(WORKLOAD_SOURCES)}"
+        self._own_state = digest(SAMPLER_SOURCES)
 
     def per_unit(self, python: Path, workload: str, tool: str, repeats: int) -> float:
-        key = f"{self._build} {workload} {tool} {repeats} {self._state(tool)}"
+        key = f"{self._build} {workload} {tool} {repeats} {self._state}"
+        if tool.startswith("heapwatch"):
+            key += f" {self._own_state}"
         if key not in self._known:
             units = INSTRUCTION_UNITS[workload]
             self._known[key] = children.instructions_per_unit(
@@ -87,11 +91,6 @@ class Counts:
             )
             self._path.write_text(json.dumps(self._known, indent=1))
         return self._known[key]
-
-    def _state(self, tool: str) -> str:
-        parts = [*WORKLOAD_SOURCES, *(SAMPLER_SOURCES if tool.startswith("heapwatch") else [])]
-        versions = hashlib.sha256(json.dumps(self._facts, sort_keys=True).encode()).hexdigest()[:16]
-        return f"{versions} {digest(parts)}"
 
 
 def count(
@@ -101,7 +100,9 @@ def count(
     table: dict[str, dict[str, float]] = {tool: {} for tool in tools}
     for workload in workloads:
         for tool in tools:
-            found = counts.per_unit(python, workload, tool, repeats)
+            # A peer adds ten times what chance moves; nothing moves the count without a tool.
+            times = repeats if tool.startswith("heapwatch") else 1
+            found = counts.per_unit(python, workload, tool, times)
             table[tool][workload] = found
             extra = 100 * (found / table["none"][workload] - 1)
             print(f"  {workload} under {tool}: {found:.0f} ({extra:+.2f}%)", file=sys.stderr)
@@ -190,7 +191,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("kind", choices=["instructions", "cpu"])
     parser.add_argument("--rounds", type=int, default=12, help="times that each tool is clocked")
-    parser.add_argument("--repeats", type=int, default=3, help="times that instructions are counted")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="times that instructions under heapwatch are counted"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="length of a measurement against the usual")
     parser.add_argument("--builds", default=",".join(builds()), help="comma-separated")
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="comma-separated")

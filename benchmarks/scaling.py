@@ -112,7 +112,8 @@ def measure(
     }
     units = INSTRUCTION_UNITS[circumstance]
     counted = {
-        side: children.instructions_per_unit(python, arguments[side], units, repeats) for side in sides
+        side: children.instructions_per_unit(python, arguments[side], units, repeats if depth else 1)
+        for side, depth in sides.items()
     }
     clocked = children.alternate(
         list(sides),
