@@ -9,7 +9,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install page demo test test-versions lint types contracts docs docs-check wheel bench bench-sampler stress clean
+.PHONY: help install page demo test test-versions lint types contracts docs docs-check wheel bench bench-sampler stress soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ docs-check: $(DEV) ## fail when a generated page or a link in the docs is stale
 
 stress: $(DEV) ## stress the sampler on builds with checks and sanitizers; ARGS="--minutes 5"
 	$(BIN)/python -m tests.safety.stress $(ARGS)
+
+soak: $(DEV) ## hours of a busy service's churn: is the agent's own memory flat? ARGS="--minutes 120"
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 wheel: $(DEV) page ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
