@@ -34,7 +34,7 @@
 
 struct candidate {
     uintptr_t address;
-    uint32_t birth;
+    uint32_t birth, row;
     uint16_t stack; /* its number among those wanted */
     bool storage;   /* no object lies in it */
     bool over;      /* found, or freed */
@@ -68,7 +68,7 @@ static void gil_add_candidate(struct search *search, const struct sample *sample
 {
     uint64_t hash = hash_of(sample->address);
     search->candidates[search->count++] = (struct candidate){
-        .address = sample->address, .birth = sample->birth, .stack = (uint16_t)stack, .storage = gil_never_object(sample)};
+        .address = sample->address, .birth = sample->birth, .row = sample->row, .stack = (uint16_t)stack, .storage = gil_never_object(sample)};
     search->filter[hash >> 58] |= 1ull << (hash >> 52 & 63);
     uint32_t slot = (uint32_t)(hash >> (64 - SLOT_ORDER));
     while (search->slots[slot])
@@ -115,14 +115,15 @@ void gil_search_close(struct search *search)
         hook_unmap(search, sizeof *search);
 }
 
-/* What was freed meanwhile is looked for no more. */
+/* What was freed meanwhile is looked for no more. A block of the same stack at its address does as well; rows may have
+ * been moved, then some candidates are lost. */
 static void gil_forget_freed(struct search *search)
 {
     bool taken = hook_lock();
     for (uint32_t i = 0; i < search->count; i++) {
         struct candidate *candidate = &search->candidates[i];
         struct sample now;
-        if (!candidate->over && !(hook_live_find(candidate->address, &now) && now.birth == candidate->birth))
+        if (!candidate->over && !(hook_live_find(candidate->address, &now) && now.birth == candidate->birth && now.row == candidate->row))
             candidate->over = true;
     }
     hook_unlock(taken);
