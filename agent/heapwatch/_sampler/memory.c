@@ -54,6 +54,7 @@ uint32_t hook_pool_take(struct pool *pool)
     if (index) {
         memcpy(&pool->free, hook_pool_at(pool, index), sizeof pool->free);
         memset(hook_pool_at(pool, index), 0, pool->element);
+        pool->idle--;
         return index;
     }
     return pool->used > pool->limit ? 0 : pool->used++;
@@ -63,11 +64,17 @@ void hook_pool_return(struct pool *pool, uint32_t index)
 {
     memcpy(hook_pool_at(pool, index), &pool->free, sizeof pool->free);
     pool->free = index;
+    pool->idle++;
 }
 
 size_t hook_pool_bytes(const struct pool *pool)
 {
     return ((size_t)pool->element * pool->used + 4095) & ~(size_t)4095;
+}
+
+size_t hook_pool_busy(const struct pool *pool)
+{
+    return (size_t)pool->element * (pool->used - pool->idle);
 }
 
 void hook_count_bytes(size_t bytes)

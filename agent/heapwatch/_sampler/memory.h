@@ -24,6 +24,7 @@ struct pool {
     uint32_t limit;   /* elements reserved */
     uint32_t used;    /* elements ever handed out, element 0 included */
     uint32_t free;    /* head of the list of returned elements; each holds the next in its first 4 bytes */
+    uint32_t idle;    /* elements in that list */
 };
 
 bool hook_pool_open(struct pool *pool, size_t element, uint32_t limit);
@@ -37,6 +38,7 @@ static inline void *hook_pool_at(const struct pool *pool, uint32_t index)
 
 /* Resident bytes at most: what was written to, rounded up to pages. */
 size_t hook_pool_bytes(const struct pool *pool);
+size_t hook_pool_busy(const struct pool *pool); /* bytes of the elements that are handed out */
 void hook_count_bytes(size_t bytes);
 size_t hook_counted_bytes(void);
 

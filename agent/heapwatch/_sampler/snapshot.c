@@ -133,10 +133,10 @@ static void gil_give_up(uint64_t shown, bool taken_ones)
             hook_stack_give_up(i);
 }
 
-/* There is nothing left to use again, and more than the past is worth. */
-static bool gil_roomy(void)
+/* Of entries that are in use; frames and code objects come with their stacks. */
+static size_t gil_busy_bytes(void)
 {
-    return (rows.pool.free && stacks.stacks.free) || gil_tables_bytes() <= TABLES_ROOM;
+    return hook_pool_busy(&rows.pool) + hook_pool_busy(&lifetimes.pool) + hook_stacks_busy();
 }
 
 static void gil_tidy(uint64_t shown)
@@ -144,8 +144,8 @@ static void gil_tidy(uint64_t shown)
     gil_stacks_release_codes();
     bool full = gil_full();
     ++*hook_guard(); /* a signal handler's C allocations must not find the stacks in change */
-    if (full || !gil_roomy())
-        gil_give_up(shown, !full && gil_tables_bytes() <= TABLES_MOST);
+    if (full || gil_busy_bytes() > TABLES_ROOM)
+        gil_give_up(shown, !full && gil_busy_bytes() <= TABLES_MOST);
     --*hook_guard();
     gil_stacks_drop();
 }

@@ -148,6 +148,7 @@ static uint32_t take_links(uint32_t depth)
     uint32_t first = free_links[depth];
     if (first) {
         free_links[depth] = stacks.links[first];
+        stacks.links_idle -= depth;
         return first;
     }
     if (stacks.links_used + depth >= LINK_LIMIT)
@@ -161,6 +162,7 @@ static void return_links(uint32_t first, uint32_t depth)
 {
     stacks.links[first] = free_links[depth];
     free_links[depth] = first;
+    stacks.links_idle += depth;
 }
 
 /* First of the stack's frame numbers; 0 when a table is full, and then nothing is kept. */
@@ -297,4 +299,10 @@ size_t hook_stacks_bytes(void)
 {
     return hook_pool_bytes(&stacks.stacks) + hook_pool_bytes(&stacks.frames) + hook_pool_bytes(&stacks.codes) +
            hook_pool_bytes(&stacks.waiting) + ((stacks.links_used * sizeof(uint32_t) + 4095) & ~(size_t)4095);
+}
+
+size_t hook_stacks_busy(void)
+{
+    return hook_pool_busy(&stacks.stacks) + hook_pool_busy(&stacks.frames) + hook_pool_busy(&stacks.codes) +
+           sizeof(uint32_t) * (stacks.links_used - stacks.links_idle);
 }

@@ -66,7 +66,7 @@ struct code {
 struct stacks {
     struct pool stacks, frames, codes;
     uint32_t *links;     /* frame numbers of all stacks */
-    uint32_t links_used;
+    uint32_t links_used, links_idle; /* handed out ever; of those returned */
     struct pool waiting; /* references to drop once no table is being changed */
     uint64_t refused;    /* traces that found the table full */
 };
@@ -98,6 +98,7 @@ uint32_t hook_stack_find(const struct trace *trace); /* STACK_NONE for an empty 
 uint64_t hook_stack_id(uint32_t stack);
 uint32_t hook_stack_of_id(uint64_t id);     /* 0 when that stack is gone */
 size_t hook_stacks_bytes(void);
+size_t hook_stacks_busy(void);              /* of those in use */
 bool hook_stacks_crowded(void);             /* time to give up stacks that nothing uses */
 void hook_stack_give_up(uint32_t stack);    /* its references wait to be dropped */
 void hook_stacks_release_resolved(void);    /* code objects that are only ours and whose frames all have lines */

@@ -205,3 +205,59 @@ def test_other_threads_run_while_a_large_profile_is_made(sampled) -> None:
         result = min(rounds)[1:]
     """)
     assert longest < max(0.005, seconds / 2)
+
+
+def test_what_profiles_took_makes_room_and_stays_counted(sampled) -> None:
+    """Stacks of the past don't pile up: their rows are used again, and what they had allocated is one row."""
+    before, after, rows, past, total = sampled("""
+        space = {}
+        exec("".join(f"def f{i}():\\n    return bytearray(900)\\n" for i in range(30_000)), space)
+        sites = [space[f"f{i}"] for i in range(30_000)]
+        def burst(number):
+            for site in sites[5000 * number : 5000 * (number + 1)]:
+                site()
+            sampler.profile({}, 0, True)
+        sampler.start(64, 32)
+        burst(0)
+        before = sampler.stats()["own_bytes"]
+        for number in range(1, 6):
+            burst(number)
+        found = sampler.totals()[0]
+        past = sum(row[6] for row in found if sampler.frames(row[0])[0][0] == "[earlier stacks]")
+        result = before, sampler.stats()["own_bytes"], len(found), past, sampler.stats()["allocated_bytes"]
+    """)
+    assert after <= before * 1.2
+    assert rows < 2500
+    assert 30_000 * 900 < past < total
+
+
+def test_a_child_forked_in_the_middle_of_an_export_exports_and_tidies(sampled) -> None:
+    codes, rows = sampled("""
+        space = {}
+        exec("".join(f"def f{i}():\\n    return bytearray(600)\\n" for i in range(6000)), space)
+        sampler.start(1, 16)
+        kept = [space[f"f{i}"]() for i in range(6000)]
+        sampler.set_interval(4096)
+        done = False
+        def export():
+            while not done:
+                sampler.profile({}, 0, True)
+        threads = [threading.Thread(target=export) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        codes = []
+        for _ in range(15):
+            child = os.fork()
+            if not child:
+                sampler.profile({}, 0, True)
+                kept.clear()
+                sampler.profile({}, 0, True)
+                os._exit(0 if len(sampler.totals()[0]) < 3000 else 1)
+            codes.append(os.waitpid(child, 0)[1])
+        done = True
+        for thread in threads:
+            thread.join()
+        result = codes, len(sampler.totals()[0])
+    """)
+    assert codes == [0] * 15
+    assert rows >= 6000
