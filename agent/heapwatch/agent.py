@@ -16,6 +16,7 @@ from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.gctuner.tuner import Tuner
 from heapwatch.identity import Identity
+from heapwatch.instrument.requests import Requests
 from heapwatch.leaks.native import NativeWatch
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.loading import own_memory
@@ -43,7 +44,8 @@ class Agent:
     What the thread allocates is labelled OWN_WORK, so that it can be told from the service's.
 
     Whoever plugs in finds `settings`, `identity`, `sampler`, `profiles`, `leaks`, `memory`, `phases` and
-    `failures`; `courier` is None without a collector, `tuner` where nobody tunes the garbage collector.
+    `failures`; `courier` is None without a collector, `tuner` where nobody tunes the garbage collector,
+    `requests` where none are measured.
     `leave` ends the agent for good, as its host does it. `forked` is the Unix time at which this process
     began as a copy of one with an agent, else 0.
     """
@@ -73,6 +75,7 @@ class Agent:
         self.tuner = tuner
         self.leave: Callable[[], None] = lambda: self.stop(LEAVE_LIMIT)
         self.forked = 0.0
+        self.requests: Requests | None = None
         self._tasks: list[_Task] = []
         self._closers: list[tuple[str, Callable[[], None]]] = []
         self._turn = new_lock()

@@ -77,6 +77,7 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     memory = OwnMemory(resident.malloc, resident.pymalloc, sampler)
     tuner = _tuner(settings, sampler, resident, failures)
     agent = Agent(settings, identity, sampler, leaks, failures, courier, memory, tuner, resident.phases)
+    agent.requests = resident.requests
     control = ControlServer(agent)
     # A child may be about to execute another program: wait, or the socket would stay behind.
     agent.once("control", lambda: _start_control(control), delay=FORK_DELAY if forked else 0.0)

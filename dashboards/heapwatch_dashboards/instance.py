@@ -31,6 +31,7 @@ def build() -> models.Dashboard:
     section(built, "Allocators", _allocators())
     section(built, "Garbage collection", _collection())
     section(built, "Requests", _requests())
+    section(built, "Endpoints", _endpoints())
     section(built, "The agent itself", _agent())
     return finished(built)
 
@@ -146,6 +147,52 @@ def _collection() -> list[AnyPanel]:
                     f"sum by (instance) ({rate('cpython.gc.uncollectable_objects')})", "stuck {{instance}}"
                 ),
             ],
+        ),
+    ]
+
+
+def _each(metric: str) -> str:
+    """Average of a histogram's values, by endpoint."""
+    total, count = (f"sum by (heapwatch_endpoint) ({rate(metric, part=part)})" for part in ("sum", "count"))
+    return f"{total} / {count}"
+
+
+def _endpoints() -> list[AnyPanel]:
+    name = "{{heapwatch_endpoint}}"
+    repeated = rate("heapwatch.endpoint.queries.repeated")
+    return [
+        graph(
+            "Allocated by a request",
+            "Estimated bytes that a request, task or job allocates, on average.",
+            BYTES,
+            [Query(_each("heapwatch.endpoint.allocated"), name)],
+        ),
+        graph(
+            "Live memory by endpoint",
+            "Estimated bytes that live now, by the endpoint that allocated them.",
+            BYTES,
+            [Query(f"sum by (heapwatch_endpoint) ({series('heapwatch.endpoint.live')})", name)],
+        ),
+        graph(
+            "Statements of a request",
+            "Statements that a request sends to databases, on average.",
+            COUNT,
+            [Query(_each("heapwatch.endpoint.queries"), name)],
+            span=THIRD,
+        ),
+        graph(
+            "Repeated statements",
+            "Statements per second that repeat one of the same request (N+1).",
+            PER_SECOND,
+            [Query(f"sum by (heapwatch_endpoint) ({repeated})", name)],
+            span=THIRD,
+        ),
+        graph(
+            "Stopped by garbage collections",
+            "Time that garbage collections stop a request, on average.",
+            SECONDS,
+            [Query(_each("heapwatch.endpoint.gc.pause"), name)],
+            span=THIRD,
         ),
     ]
 

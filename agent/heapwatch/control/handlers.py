@@ -15,6 +15,7 @@ from heapwatch.control.census import census
 from heapwatch.control.cycles import cycles
 from heapwatch.control.garbage import collector
 from heapwatch.control.protocol import RequestError
+from heapwatch.control.requests import requests
 from heapwatch.inheritance import inherited_bytes
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.process import ProcessReader
@@ -185,6 +186,7 @@ HANDLERS: dict[str, Handler] = {
     "gc": collector,
     "trim": trim,
     "memory": memory,
+    "requests": requests,
     "stop": stop,
 }
 

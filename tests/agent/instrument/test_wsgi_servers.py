@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,7 +78,9 @@ def test_requests_side_by_side_are_told_apart(gunicorn: Callable[..., Served], w
     assert told["running"] == 1
 
 
-def test_statements_and_templates_of_a_page(gunicorn: Callable[..., Served]) -> None:
+def test_statements_and_templates_of_a_page(
+    gunicorn: Callable[..., Served], heapwatch: list[str], tmp_path: Path
+) -> None:
     served = gunicorn(FLASK)
     for posts in (2, 20):
         served.get(f"/page/{posts}")
@@ -85,5 +90,10 @@ def test_statements_and_templates_of_a_page(gunicorn: Callable[..., Served]) -> 
     [(statement, (requests, most, line))] = page["repeats"].items()
     assert (statement, requests, most) == ("SELECT ?", 1, 20)
     assert line.startswith("comments_of (")
+    command = [*heapwatch, "requests", str(served.child.pid), "--sort", "statements"]
+    place = {**os.environ, "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run")}
+    shown = subprocess.run(command, env=place, check=True, capture_output=True, text=True).stdout
+    assert shown.splitlines()[1].startswith("GET /page/<int:posts>")
+    assert "GET /page/<int:posts>: up to 20 times, by comments_of (" in shown
     assert 0 < page["query_seconds"] < 2 * page["seconds"]
     assert 0 < page["template_seconds"] < 2 * page["seconds"]
