@@ -9,8 +9,8 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from typing import Any
 from heapwatch.attach.errors import AttachError
 from heapwatch.attach.images import Memory, mapping_at
 from heapwatch.attach.inject import InjectError, current_syscall, inject, threads
-from heapwatch.attach.process import Target, examine, forbidden, gone
+from heapwatch.attach.official import RemoteExec, script
+from heapwatch.attach.process import check, examine, forbidden, gone
 from heapwatch.attach.ptrace import TraceError, hold
 
 PAYLOAD = Path(__file__).with_name("payload.py")
@@ -28,22 +29,26 @@ _LATER = "no agent runs there, nor will later; try again when it is less busy, o
 
 @dataclass(frozen=True)
 class Attached:
-    """What came of it: the agent's report (see `inside.start`), and seconds that a thread stood still."""
+    """The agent's report (see `inside.start`), and for how many seconds a thread stood still, if known."""
 
     report: Mapping[str, Any]
-    held: float
+    held: float | None
 
 
 def attach(
-    pid: int, settings: Mapping[str, str], packages: Mapping[str, Sequence[str]], timeout: float
+    pid: int,
+    settings: Mapping[str, str],
+    packages: Mapping[str, Sequence[str]],
+    timeout: float,
+    execute: RemoteExec | None = None,
 ) -> Attached:
     """Start the agent in process `pid` with `settings`, within `timeout` seconds.
 
     `packages` are the folders of our packages, that of `__init__.py` first, for a process whose Python
     doesn't find them. AttachError when it can't be done; the process goes on without an agent then, also when
-    it would get around to it later.
+    it would get around to it later. `execute` is CPython's way to do it, instead of ours.
     """
-    target = examine(pid)
+    check(pid)
     deadline = time.monotonic() + timeout
     address = f"heapwatch-attach-{secrets.token_hex(16)}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -54,8 +59,8 @@ def attach(
             "settings": dict(settings),
             "packages": {n: list(f) for n, f in packages.items()},
         }
-        held = _inject(target, code(order))
-        connection = _accept(listener, pid, deadline)
+        with _run(pid, code(order), execute) as held:
+            connection = _accept(listener, pid, deadline)
     if connection is None:
         raise AttachError(
             f"process {pid} ran no Python code of ours within {timeout:g} s{_where(pid)}", _LATER
@@ -76,10 +81,18 @@ def code(order: Mapping[str, Any]) -> str:
     return f"exec(compile({program!a}, '<heapwatch attach>', 'exec'), {{'__name__': 'heapwatch attach'}})\n"
 
 
-def _inject(target: Target, program: str) -> float:
-    pid = target.pid
+@contextmanager
+def _run(pid: int, program: str, execute: RemoteExec | None) -> Iterator[float | None]:
+    if execute is None:
+        yield _inject(pid, program)
+    else:
+        with script(pid, program, execute):
+            yield None
+
+
+def _inject(pid: int, program: str) -> float:
     try:
-        return inject(pid, target.functions, program).held
+        return inject(pid, examine(pid).functions, program).held
     except InjectError as error:
         raise AttachError(f"process {pid} can't be attached to: {error}", "try again") from None
     except TraceError as error:

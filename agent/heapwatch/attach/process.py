@@ -6,8 +6,8 @@ import os
 import platform
 import pwd
 import sys
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,17 +32,27 @@ class Target:
     functions: dict[str, int]
 
 
-def examine(pid: int) -> Target:
-    """Look at a process without touching it. AttachError when it can't be attached to."""
-    if platform.machine() != MACHINE or sys.platform != "linux":
-        raise AttachError(f"attaching needs Linux on {MACHINE}", _HOW_ELSE)
+def check(pid: int) -> None:
+    """AttachError for a process that can't be attached to whatever runs in it."""
     if pid == os.getpid():
         raise AttachError("this is the command's own process", "heapwatch attach PID of another one")
-    try:
+    with _explained(pid):
         _look_at_state(pid)
         _look_at_spaces(pid)
-        with closing(Memory(pid)) as memory:
-            return _find(pid, memory)
+
+
+def examine(pid: int) -> Target:
+    """Find the functions of a Python process, without touching it. AttachError when it has none."""
+    if platform.machine() != MACHINE or sys.platform != "linux":
+        raise AttachError(f"attaching needs Linux on {MACHINE}, elsewhere CPython 3.14 or later", _HOW_ELSE)
+    with _explained(pid), closing(Memory(pid)) as memory:
+        return _find(pid, memory)
+
+
+@contextmanager
+def _explained(pid: int) -> Iterator[None]:
+    try:
+        yield
     except (FileNotFoundError, ProcessLookupError):
         raise gone(pid) from None
     except PermissionError:

@@ -7,12 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import heapwatch
+import heapwatch_wire
 import pytest
-from heapwatch.attach.process import refusal
+from heapwatch.attach.attaching import attach
+from heapwatch.attach.errors import AttachError
+from heapwatch.attach.inject import inject
+from heapwatch.attach.process import examine, refusal
+from heapwatch.control.client import Client
 
 pytestmark = pytest.mark.integration
 
@@ -185,6 +192,63 @@ def test_an_agent_that_can_not_start_leaves_nothing(
     assert "HEAPWATCH_COLLECTOR='nowhere': expected an address" in said
     wait_until(lambda: state_of(child)["threads"] == before["threads"])
     assert state_of(child) == before
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_cpythons_own_way_needs_a_script_and_leaves_none(
+    works: bool,
+    target: Callable[..., Any],
+    place: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """sys.remote_exec came with 3.14; before that, our own way stands in for it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    scripts: list[Path] = []
+
+    def remote_exec(pid: int, name: str) -> None:
+        scripts.append(Path(name))
+        if not works:
+            raise RuntimeError("Remote debugging is not enabled")
+        inject(pid, examine(pid).functions, f"exec(open({name!r}).read())")
+
+    child = target(STATES["asleep"])
+    folders = {module.__name__: list(module.__path__)[::-1] for module in (heapwatch, heapwatch_wire)}
+    if works:
+        report = attach(child.pid, {"service": "shop"}, folders, 60, remote_exec).report
+        assert report["service"] == "shop"
+        Client(place["HEAPWATCH_RUNTIME_DIR"]).call(child.pid, "stop")
+    else:
+        with pytest.raises(AttachError, match="Remote debugging is not enabled"):
+            attach(child.pid, {}, folders, 60, remote_exec)
+    assert len(scripts) == 1
+    assert not scripts[0].exists()
+
+
+@pytest.mark.parametrize(
+    "first", ["import gevent.monkey; gevent.monkey.patch_all()", ""], ids=["patched", "as is"]
+)
+@pytest.mark.parametrize("state", ["waits", "is busy"])
+def test_a_process_of_greenlets_gets_a_real_thread(
+    first: str,
+    state: str,
+    target: Callable[..., Any],
+    command: Callable[..., str],
+    wait_until: Callable[..., Any],
+) -> None:
+    pytest.importorskip("gevent")
+    work = "gevent.sleep(0.01)" if state == "waits" else "sum(range(10_000))"
+    program = f"{first}\nimport gevent\nready()\nwhile True:\n    keep()\n    del kept[:-500]\n    {work}"
+    child = target(program, python=sys.executable)
+    command("attach", child.pid, "--sampling-interval", "4KiB")
+
+    def sees_the_program() -> bool:
+        sites = json.loads(command("top", child.pid, "--once", "--json"))["sites"]
+        return any(site["function"].partition(".")[0] == "keep" for site in sites)
+
+    wait_until(sees_the_program)
+    command("attach", "--stop", child.pid)
+    assert child.process.poll() is None
 
 
 def test_settings_are_checked_before_the_process_is_touched(command: Callable[..., str]) -> None:

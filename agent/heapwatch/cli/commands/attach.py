@@ -16,6 +16,7 @@ import heapwatch_wire
 import heapwatch
 from heapwatch.attach.attaching import Attached, attach
 from heapwatch.attach.errors import AttachError, NotPython
+from heapwatch.attach.official import remote_exec
 from heapwatch.cli.options import Failure, add_settings, pid_argument, print_json, settings
 from heapwatch.cli.units import duration, size
 from heapwatch.control.client import Client, descendants
@@ -31,7 +32,8 @@ examples:
   heapwatch attach --stop 4711
 
 What lived before is not known: samples are of what is allocated from now on. A process that is attached to
-goes on as before if it fails. Linux on x86-64; needs the right to trace the process (same user, or root).
+goes on as before if it fails. Linux on x86-64 (elsewhere CPython 3.14);
+needs the right to trace the process (same user, or root).
 Exit code: 0 done, 1 it could not be done, 2 wrong usage
 """
 
@@ -79,9 +81,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _attach(pid: int, given: Mapping[str, str], timeout: float) -> Attached:
-    done = attach(
-        pid, given, {module.__name__: _folders(module) for module in (heapwatch, heapwatch_wire)}, timeout
-    )
+    packages = {module.__name__: _folders(module) for module in (heapwatch, heapwatch_wire)}
+    done = attach(pid, given, packages, timeout, remote_exec())
     if not done.report["running"]:
         _wait_for_socket(pid, done.report["folder"])
     return done
@@ -131,8 +132,9 @@ def _show(args: argparse.Namespace, done: Mapping[int, Attached]) -> None:
         print(_line(pid, attached.report))
         if attached.report.get("reason"):
             print(f"  no allocations are sampled: {_why(attached.report)}")
-    slowest = max(attached.held for attached in done.values())
-    print(f"one thread stood still for {duration(slowest)}")
+    held = [attached.held for attached in done.values() if attached.held is not None]
+    if held:
+        print(f"one thread stood still for {duration(max(held))}")
     print("next:")
     for what in ("heapwatch top", "heapwatch leaks", "heapwatch attach --stop"):
         print(f"  {what} {args.pid}{_elsewhere(args.pid, done[args.pid].report)}")
