@@ -19,7 +19,9 @@ _PT_LOAD, _PT_DYNAMIC = 1, 2
 _DT_STRTAB, _DT_SYMTAB, _DT_GNU_HASH = 5, 6, 0x6FFFFEF5
 _SYMBOL = struct.Struct("<IBBHQQ")
 _LONGEST_CHAIN = 100_000
+_LONGEST_TABLE = 1 << 16
 _PAGE = 4096
+_END = 1 << 63
 
 
 class Memory:
@@ -30,6 +32,8 @@ class Memory:
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes from `address`."""
+        if not 0 <= address < _END:
+            raise OSError(f"{address:#x} is no address")
         data = os.pread(self._file, size, address)
         if len(data) != size:
             raise OSError(f"only {len(data)} of {size} bytes can be read at {address:#x}")
@@ -58,18 +62,29 @@ class _Tables:
 
 
 class Image:
-    """An executable or a library, mapped at `base`."""
+    """An executable or a library, mapped at `base`.
+
+    One that isn't loaded, such as a file that is mapped to be read, or that is broken, defines nothing.
+    """
 
     def __init__(self, name: str, base: int, read: Read) -> None:
         self.name = name
         self._read = read
-        self._tables = _tables(base, read)
+        try:
+            self._tables = _tables(base, read)
+        except OSError:
+            self._tables = None
 
     def find(self, symbol: str) -> int | None:
         """The address of what this image defines under that name."""
-        tables = self._tables
-        if tables is None or not tables.bucket_count:
+        if self._tables is None or not self._tables.bucket_count:
             return None
+        try:
+            return self._look_up(self._tables, symbol)
+        except OSError:
+            return None
+
+    def _look_up(self, tables: _Tables, symbol: str) -> int | None:
         code = gnu_hash(symbol)
         index = self._word(tables.buckets + 4 * (code % tables.bucket_count))
         if index < tables.first:
@@ -144,7 +159,7 @@ def _tables(base: int, read: Read) -> _Tables | None:
             bias = base - (address & -_PAGE)
         elif kind == _PT_DYNAMIC:
             dynamic = address, length
-    if dynamic is None or bias is None:
+    if dynamic is None or bias is None or dynamic[1] > _LONGEST_TABLE:
         return None
     entries = dict(struct.iter_unpack("<QQ", read(bias + dynamic[0], dynamic[1] & -16)))
     if not {_DT_STRTAB, _DT_SYMTAB, _DT_GNU_HASH} <= entries.keys():
