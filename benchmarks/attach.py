@@ -70,7 +70,7 @@ def measure(threads: int, turn: str) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=7, help="attachments to each target (default: 7)")
     rounds = parser.parse_args().rounds
     data = {name: [measure(*target) for _ in range(rounds)] for name, target in TARGETS.items()}
