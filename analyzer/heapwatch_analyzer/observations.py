@@ -118,3 +118,12 @@ def steps(times: FloatArray, values: FloatArray, at: FloatArray) -> FloatArray:
     """The latest of `values` at each of `at`; 0 before the first."""
     position = np.searchsorted(times, at, side="right") - 1
     return np.where(position >= 0, values[np.maximum(position, 0)], 0.0)
+
+
+def request_rates(seen: Observations, instance: str) -> tuple[tuple[float, float], ...]:
+    """(time, requests per second since the time before) of `instance`; empty when it counts none."""
+    requests = seen.requests(instance)
+    if requests is None or requests.times.size < 2:
+        return ()
+    rates = np.maximum(np.diff(requests.values), 0.0) / np.maximum(np.diff(requests.times), 1e-3)
+    return tuple(zip(requests.times[1:].tolist(), rates.tolist(), strict=True))

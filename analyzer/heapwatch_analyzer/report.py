@@ -10,9 +10,10 @@ from heapwatch_wire.growth import THRESHOLDS
 from heapwatch_wire.settings import AnalyzerSettings
 
 from .anomalies import anomalies
-from .forecasts import forecasts, is_clear
+from .forecasts import forecasts
 from .leaks import Verdicts, find
 from .observations import Observations
+from .rss import growing_instances
 from .scaling import advise
 from .units import duration, rate
 
@@ -72,9 +73,10 @@ def _notes(
             f"needs, after {duration(rules.warmup)} of warm-up."
         )
     by_sites = sum(v.statistics["family_bytes_per_second"] for v in verdicts.leaks)
-    sure = [f for f in expected if is_clear(f)]
+    growing = growing_instances(seen, replace(THRESHOLDS, warmup=rules.warmup))
+    sure = [f for f in expected if f.instance in growing]
     growth = sum(f.bytes_per_second for f in sure)
-    if growth > 2 * by_sites:
+    if sure and growth > 2 * by_sites:
         soonest = min((f.forecast.seconds for f in sure if f.forecast), default=None)
         limit = "" if soonest is None else f", limit in {duration(soonest)}"
         explained = (

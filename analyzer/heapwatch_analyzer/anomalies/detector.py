@@ -10,7 +10,8 @@ the squares that add up to the score each belong to a metric.
 The threshold needs no label: each fifth of the rows is scored by components fitted on the others, and a
 generalized Pareto tail fitted to the largest of these scores says which is exceeded once in `1 / risk` rows
 (peaks over threshold; Siffer and others 2017), with moments in place of maximum likelihood (Hosking and
-Wallis 1987). Since the fifths are stretches of time, what drifts from one to the next counts as usual.
+Wallis 1987). The median of the fifths is taken: they are stretches of time, so what drifts from one to the
+next counts as usual, but an anomaly in the past raises only its own.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class Detector:
         rows = np.concatenate([_views(table)[SHORT:] for table in tables])
         parts = np.array_split(np.arange(len(rows)), FOLDS)
         usual = [cls._learn(np.delete(rows, part, axis=0))._squares(rows[part]).sum(axis=1) for part in parts]
-        return replace(cls._learn(rows), threshold=exceeded_once(np.concatenate(usual), risk))
+        threshold = float(np.median([exceeded_once(scores, risk) for scores in usual]))
+        return replace(cls._learn(rows), threshold=threshold)
 
     @classmethod
     def _learn(cls, rows: FloatArray) -> Detector:
@@ -98,7 +100,7 @@ def exceeded_once(scores: FloatArray, risk: float) -> float:
     mean, variance = float(excess.mean()), float(excess.var(ddof=1))
     shape = 0.5 * (1 - mean**2 / variance)
     scale = 0.5 * mean * (mean**2 / variance + 1)
-    ratio = risk * len(scores) / len(excess)
+    ratio = min(1.0, risk * len(scores) / len(excess))
     reach = -scale * np.log(ratio) if abs(shape) < 1e-6 else scale / shape * (ratio**-shape - 1)
     return max(base + float(reach), 1e-9)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 from heapwatch_wire.growth import Finding, Series, Thresholds, discoveries, judge
 
-from ..observations import Observations, SiteTracks
+from ..observations import Observations, SiteTracks, request_rates
 from .screen import screen
 
 LOOK = 4
@@ -69,15 +68,6 @@ def _of_growing(finding: Finding, series: Sequence[Series], thresholds: Threshol
     leaking = [s for s in series if judge([s], thresholds).decision == "leak"]
     growth = judge(leaking, thresholds).growth if leaking else None
     return replace(finding, growth=growth) if growth and growth.low > 0 else finding
-
-
-def request_rates(seen: Observations, instance: str) -> tuple[tuple[float, float], ...]:
-    """(time, requests per second since the time before) of `instance`; empty when it counts none."""
-    requests = seen.requests(instance)
-    if requests is None or requests.times.size < 2:
-        return ()
-    rates = np.maximum(np.diff(requests.values), 0.0) / np.maximum(np.diff(requests.times), 1e-3)
-    return tuple(zip(requests.times[1:].tolist(), rates.tolist(), strict=True))
 
 
 def _series(
