@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from heapwatch.instrument.distribution import Trace
-from heapwatch.instrument.endpoints import MAX_OUTCOMES, MAX_REPEATS, Ended, Endpoint, Endpoints, Totals
+from heapwatch.instrument.endpoints import (
+    BATCH,
+    MAX_OUTCOMES,
+    MAX_REPEATS,
+    Ended,
+    Endpoint,
+    Endpoints,
+    Totals,
+)
 
 ENDED = Ended("200", 0.02, 0.01, 0.0, 5000.0, 50.0, 100.0, 6000.0, 0, 0.0, {}, 0.0, None)
 
@@ -86,3 +96,23 @@ def test_a_copy_has_everything_and_stays_as_it_is(how: str) -> None:
     assert made.repeated_queries == 6
     assert made.repeats["SELECT 1"].most == 7
     assert list(made.outcomes) == ["200"]
+
+
+def test_a_request_that_ends_while_the_table_is_read_does_not_wait_and_is_counted_later() -> None:
+    endpoints = Endpoints()
+    reading = threading.Event()
+    done = threading.Event()
+
+    def read() -> None:
+        with endpoints._lock:
+            reading.set()
+            done.wait(30)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert reading.wait(30)
+    for _ in range(2 * BATCH):
+        endpoints.record(endpoint("a"), ENDED)
+    done.set()
+    reader.join()
+    assert requests(endpoints) == {"GET /a": 2 * BATCH}
