@@ -23,6 +23,7 @@ STEP = 0.005
 """Seconds that a step of a walk over the heap holds the interpreter."""
 OTHER_ENDPOINTS = "(other)"
 OWN_WORK = "(heapwatch)"
+SUPPORTED = "CPython 3.11, 3.12 and 3.13 with the GIL, whose allocations can be sampled"
 NUMPY_CORE = ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")
 
 Owners: TypeAlias = list[tuple[int, object]]
@@ -395,6 +396,11 @@ def walk() -> Walk:
     return _extension().Walk()
 
 
+def supported(implementation: str, version: tuple[int, int], without_gil: bool) -> bool:
+    """Whether the extension knows how such a Python lays out its memory."""
+    return implementation == "cpython" and (3, 11) <= version <= (3, 13) and not without_gil
+
+
 def open_sampler(interval: int, max_depth: int, labels: Labels | None = None) -> Sampler:
     """A started sampler with `interval` mean bytes between samples; a NullSampler where it can't run.
 
@@ -402,6 +408,10 @@ def open_sampler(interval: int, max_depth: int, labels: Labels | None = None) ->
     """
     labels = Labels() if labels is None else labels
     mend = "reinstall heapwatch where there is a C compiler"
+    if not supported(sys.implementation.name, sys.version_info[:2], "t" in sys.abiflags):
+        return NullSampler(
+            f"this Python ({sys.version.split()[0]}) is none of {SUPPORTED}: run one of these", labels
+        )
     try:
         native = _extension()
     except ImportError as error:

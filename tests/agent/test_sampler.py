@@ -18,6 +18,7 @@ from heapwatch.sampler import (
     NullSampler,
     Row,
     Totals,
+    supported,
 )
 from heapwatch.scopes import Scope
 from heapwatch_wire.sites import Frame
@@ -183,3 +184,11 @@ def test_lifetimes_come_out_by_stack() -> None:
     assert sampler.lifetimes() == {7: expected}
     assert sampler.lifetimes({3, 4}) == {3: expected, 4: expected}
     assert NullSampler("no reason").lifetimes() == {}
+
+
+def test_only_pythons_that_the_extension_knows_are_sampled() -> None:
+    assert supported("cpython", (3, 11), without_gil=False)
+    assert supported("cpython", (3, 13), without_gil=False)
+    assert not supported("cpython", (3, 13), without_gil=True)
+    assert not supported("cpython", (3, 14), without_gil=False)
+    assert not supported("pypy", (3, 11), without_gil=False)

@@ -184,7 +184,8 @@ static void gil_wrap(void)
     gil_wrap_domain(DOMAIN_MEM);
 }
 
-/* Allocates through Python's front door and sees whether the block's birth and end come by our hooks. */
+/* Allocates through Python's front door and sees whether the block's birth and end come by our hooks. Where there is no
+ * memory nothing is known, and wrapping a wrapper of ours for nothing would make a circle: then they are taken to. */
 static bool gil_domain_reached(enum domain domain)
 {
     uint64_t countdown = hooks.countdown;
@@ -195,6 +196,8 @@ static bool gil_domain_reached(enum domain domain)
     hooks.countdown = countdown;
     hooks.asking = false;
     void *seen = (void *)hooks.answer;
+    if (!block)
+        return true;
     if (domain == DOMAIN_OBJ)
         PyObject_Free(block);
     else

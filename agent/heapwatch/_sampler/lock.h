@@ -7,6 +7,8 @@
 #ifndef HEAPWATCH_LOCK_H
 #define HEAPWATCH_LOCK_H
 
+#include "faults.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -65,7 +67,7 @@ static inline bool hook_lock_in_time(bool *taken)
 {
     uintptr_t self = (uintptr_t)pthread_self();
     *taken = atomic_load_explicit(&hook_lock_owner, memory_order_relaxed) != self;
-    if (!*taken || hook_try_lock(self) || hook_wait(self, true))
+    if (!fault_due(FAULT_LOCK) && (!*taken || hook_try_lock(self) || hook_wait(self, true)))
         return true;
     atomic_fetch_add_explicit(&hook_lock_refused, 1, memory_order_relaxed);
     return false;

@@ -8,6 +8,8 @@
 #define _GNU_SOURCE
 #include "memory.h"
 
+#include "faults.h"
+
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,9 +17,14 @@
 #include <unistd.h>
 
 static _Atomic size_t counted_bytes;
+#ifdef HEAPWATCH_FAULTS
+struct faults heapwatch_faults = {.succeed = {INT64_MAX, INT64_MAX, INT64_MAX}};
+#endif
 
 void *hook_map(size_t bytes)
 {
+    if (fault_due(FAULT_MAP))
+        return NULL;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void *address = (void *)syscall(SYS_mmap, NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0L);
     if (address == MAP_FAILED)
@@ -28,6 +35,8 @@ void *hook_map(size_t bytes)
 
 void *hook_remap(void *address, size_t bytes, size_t more)
 {
+    if (fault_due(FAULT_MAP))
+        return NULL;
     void *moved = (void *)syscall(SYS_mremap, address, bytes, more, MREMAP_MAYMOVE);
     return moved == MAP_FAILED ? NULL : moved;
 }
@@ -51,6 +60,8 @@ bool hook_pool_open(struct pool *pool, size_t element, uint32_t limit)
 uint32_t hook_pool_take(struct pool *pool)
 {
     uint32_t index = pool->free;
+    if (fault_due(FAULT_POOL))
+        return 0;
     if (index) {
         memcpy(&pool->free, hook_pool_at(pool, index), sizeof pool->free);
         memset(hook_pool_at(pool, index), 0, pool->element);

@@ -270,7 +270,9 @@ PyObject *gil_objects(uint64_t stack_id, Py_ssize_t limit, double budget)
     PyObject *stacks = Py_BuildValue("[K]", (unsigned long long)stack_id);
     PyObject *walk = stacks ? PyObject_CallFunction((PyObject *)gil_walk_type, "On", stacks, limit) : NULL;
     PyObject *all = walk ? PyList_New(0) : NULL, *seen = walk ? PySet_New(NULL) : NULL;
-    if (all && seen && ((struct walk *)walk)->search->wanted)
+    if (!seen)
+        Py_CLEAR(all);
+    if (all && ((struct walk *)walk)->search->wanted)
         for (int round = 0; all && round < 2 && !((struct walk *)walk)->done; round++)
             all = gil_append(all, seen, gil_search_step((struct walk *)walk, budget / 2));
     Py_XDECREF(stacks);

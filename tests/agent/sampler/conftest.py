@@ -82,6 +82,7 @@ class Sampled(Protocol):
         code: str,
         *,
         small: bool = False,
+        faulty: bool = False,
         options: Sequence[str] = (),
         env: dict[str, str] | None = None,
     ) -> Any: ...
@@ -110,17 +111,29 @@ def small_sampler(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="session")
+def faulty_sampler(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sampler with small tables whose requests for memory fail on command."""
+    return compile_extension(
+        sorted(SOURCES.glob("*.c")),
+        tmp_path_factory.mktemp("faulty") / "_sampler.so",
+        ("-DHEAPWATCH_FAULTS", "-DHEAPWATCH_ASSERT_HOOKS", *SMALL_TABLES),
+    )
+
+
 @pytest.fixture
 def sampled(native: Path, request: pytest.FixtureRequest) -> Sampled:
     def run(
         code: str,
         *,
         small: bool = False,
+        faulty: bool = False,
         options: Sequence[str] = (),
         env: dict[str, str] | None = None,
         ending: str = "",
     ) -> Any:
-        path = request.getfixturevalue("small_sampler") if small else sampler_path()
+        built = "faulty_sampler" if faulty else "small_sampler" if small else ""
+        path = request.getfixturevalue(built) if built else sampler_path()
         program = PRELUDE.format(native=str(native), sampler=str(path)) + textwrap.dedent(code)
         program += f"\nprint(); print(json.dumps(result), flush=True)\n{ending}"
         done = subprocess.run(

@@ -6,12 +6,14 @@
 #include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 struct functions {
@@ -387,6 +389,59 @@ static PyObject *unmap(PyObject *module, PyObject *args)
     return PyLong_FromLong(munmap((void *)(uintptr_t)address, size));
 }
 
+/* --- a signal handler that allocates --------------------------------------------------------------------------- */
+
+/* Below the sampler, blocks for the handler come from memory of its own: the C library's malloc may be interrupted. */
+static PyMemAllocatorEx raw_below;
+static char handler_memory[1 << 12];
+static __thread int handling;
+static atomic_long handled;
+
+static bool is_handlers(const void *address)
+{
+    return (uintptr_t)address - (uintptr_t)handler_memory < sizeof handler_memory;
+}
+
+static void *signal_safe_malloc(void *context, size_t size)
+{
+    return handling ? handler_memory : raw_below.malloc(context, size);
+}
+
+static void signal_safe_free(void *context, void *address)
+{
+    if (!is_handlers(address))
+        raw_below.free(context, address);
+}
+
+static void allocate_in_handler(int signal)
+{
+    int host_errno = errno;
+    handling++;
+    for (int i = 0; i < 5; i++)
+        PyMem_RawFree(PyMem_RawMalloc(3000));
+    handling--;
+    handled++;
+    errno = host_errno;
+}
+
+/* allocate_in_signals(microseconds between them; 0: no more) -> how many there were */
+static PyObject *allocate_in_signals(PyObject *module, PyObject *microseconds)
+{
+    suseconds_t every = PyLong_AsLong(microseconds);
+    struct itimerval timer = {{0, every}, {0, every}};
+    struct sigaction action = {.sa_handler = allocate_in_handler, .sa_flags = SA_RESTART};
+    if (!raw_below.malloc) {
+        PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &raw_below);
+        PyMemAllocatorEx safe = raw_below;
+        safe.malloc = signal_safe_malloc;
+        safe.free = signal_safe_free;
+        PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &safe);
+    }
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    return PyLong_FromLong(handled);
+}
+
 /* --- an allocator below the sampler that refuses on command ---------------------------------------------- */
 
 static PyMemAllocatorEx below[3];
@@ -464,6 +519,7 @@ static PyMethodDef methods[] = {
     {"drop", drop, METH_O, NULL},
     {"grow", grow, METH_VARARGS, NULL},
     {"raw_storm", raw_storm, METH_VARARGS, NULL},
+    {"allocate_in_signals", allocate_in_signals, METH_O, NULL},
     {"raw_storm_until_the_end", raw_storm_until_the_end, METH_O, NULL},
     {"allocate_aligned", allocate_aligned, METH_VARARGS, NULL},
     {"check_corners", check_corners, METH_NOARGS, NULL},

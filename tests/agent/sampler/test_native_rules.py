@@ -77,6 +77,12 @@ def test_what_runs_in_hooks_calls_no_allocator(name, object_files) -> None:
     assert not {"malloc", "calloc", "realloc", "free", "printf", "fprintf"} & undefined
 
 
+@pytest.mark.parametrize("name", HOOK_FILES)
+def test_what_runs_in_hooks_needs_little_of_a_stack_that_may_be_nearly_used_up(name, object_files) -> None:
+    usage = [line.split("\t") for line in (object_files / f"{name}.su").read_text().splitlines()]
+    assert [(function, int(size)) for function, size, _ in usage if int(size) > 256] == []
+
+
 @pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm from binutils")
 def test_the_preloaded_library_needs_nothing_of_python(preloaded) -> None:
     assert not {symbol for symbol in undefined_symbols(Path(preloaded["LD_PRELOAD"])) if "Py" in symbol}
@@ -109,7 +115,14 @@ def test_files_and_functions_are_short(path) -> None:
 @pytest.fixture(scope="module")
 def object_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("objects")
-    compiler = [*shlex.split(sysconfig.get_config_var("CC") or "cc"), "-c", "-O2", "-fPIC", "-std=gnu11"]
+    compiler = [
+        *shlex.split(sysconfig.get_config_var("CC") or "cc"),
+        "-c",
+        "-O2",
+        "-fPIC",
+        "-std=gnu11",
+        "-fstack-usage",
+    ]
     for name in HOOK_FILES:
         files = [str(SOURCES / f"{name}.c"), "-o", str(folder / f"{name}.o")]
         command = [*compiler, f"-I{sysconfig.get_path('include')}", *files]
