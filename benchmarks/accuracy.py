@@ -101,30 +101,29 @@ def lists(count: int, length: int) -> Site:
 
 
 def mixed(total: int) -> Site:
-    """Log-uniform sizes from 40 bytes to 1 MiB, the same in each trial."""
+    """Log-uniform sizes from 40 bytes to 64 KiB, the same in each trial."""
     draw = random.Random(1)
     sizes: list[int] = []
     while sum(sizes) < total:
-        sizes.append(int(math.exp(draw.uniform(math.log(40), math.log(MIB)))))
-    return blocks("mixed, 40 B to 1 MiB", sizes)
+        sizes.append(int(math.exp(draw.uniform(math.log(40), math.log(64 * KIB)))))
+    return blocks("mixed, 40 B to 64 KiB", sizes)
 
 
 def sites(interval: int) -> Iterator[Site]:
     """One after the other, for each holds memory."""
     for size in SIZES:
         yield blocks(text(size), [size] * max(FEWEST_BLOCKS, SAMPLES * interval // size))
-    yield mixed(2 * SAMPLES * interval)
+    yield mixed(SAMPLES * interval)
     yield lists(max(FEWEST_BLOCKS, SAMPLES * interval // 8856), 1000)
 
 
-def theory(sizes: Sequence[int], interval: int) -> tuple[float, float]:
-    """Relative standard errors of a trial: of bytes and of objects."""
-    variance_bytes = variance_objects = 0.0
+def theory(sizes: Sequence[int], interval: int) -> float:
+    """Relative standard error of a trial's live bytes."""
+    variance = 0.0
     for size in sizes:
         odds = 1 / math.expm1(min(size / interval, 700.0))  # (1-p)/p
-        variance_bytes += size * size * odds
-        variance_objects += odds
-    return math.sqrt(variance_bytes) / sum(sizes), math.sqrt(variance_objects) / len(sizes)
+        variance += size * size * odds
+    return math.sqrt(variance) / sum(sizes)
 
 
 def estimate(function: str) -> tuple[float, float]:
@@ -139,8 +138,8 @@ def estimate(function: str) -> tuple[float, float]:
 
 def measure(site: Site, interval: int, error: float) -> Finding:
     """Repeats trials until the mean is exact to `error`; RuntimeError if the sampler changed its interval."""
-    expected, expected_objects = theory(site.sizes, interval)
-    wanted = math.ceil((max(expected, expected_objects) / error) ** 2)
+    expected = theory(site.sizes, interval)
+    wanted = math.ceil((expected / error) ** 2)
     trials = max(wanted, FEWEST_TRIALS if expected > error else FEWEST_BLOCKS)
     truth, count = sum(site.sizes), len(site.sizes)
     by_bytes, by_objects = [], []
