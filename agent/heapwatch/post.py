@@ -37,6 +37,7 @@ class Connection(Protocol):
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Raises OSError (TimeoutError among them) or NoAnswer, and is closed then."""
+        ...
 
     def close(self) -> None: ...
 
