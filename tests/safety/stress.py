@@ -67,7 +67,7 @@ def _build(name: str) -> Build:
     if name == "memcheck":
         # CPython's own use of uninitialised values, all harmless, would be reported without end.
         valgrind = "valgrind -q --error-exitcode=99 --undef-value-errors=no --num-callers=20 --fair-sched=yes"
-        return Build((), cases=1, chosen="C and not native", runner=valgrind)
+        return Build((), cases=1, chosen="allocator and not debug and not native", runner=valgrind)
     raise ValueError(f"no build is called {name!r}: choose from plain, checks, address, thread, memcheck")
 
 
