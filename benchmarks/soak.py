@@ -31,6 +31,7 @@ from heapwatch_wire.settings import AgentSettings
 from benchmarks.results import Result, Table, record
 
 EVERY = 5.0
+PAGE = os.sysconf("SC_PAGE_SIZE")
 BUSY = 10_000 * 100
 """Allocations per second of a busy service: 100 requests a second of 10,000 allocations each."""
 ENDPOINTS = 200
@@ -45,7 +46,7 @@ MEASURES = {
 
 def resident() -> int:
     """Resident bytes of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 # --- the child: the agent, and work for it ------------------------------------------------------------------
@@ -121,9 +122,11 @@ def rows_of(minutes: float, interval: int) -> Iterator[dict[str, float]]:
         raise RuntimeError(f"the service ended with {running.returncode}")
 
 
-def judged(rows: Sequence[dict[str, float]], measure: str) -> Finding:
-    """What the growth test says of a measure; a page is the least by which it can grow."""
-    return judge([Series([(row["time"], row[measure], 1.0) for row in rows], 4096.0)])
+def judged(rows: Sequence[dict[str, float]], measure: str, interval: int) -> Finding:
+    """What the growth test says of a measure: tables and RSS grow by pages, what is sampled by intervals."""
+    quantum = float(interval if measure == "agent_bytes" else PAGE)
+    points = [(row["time"], row[measure], row[measure] / quantum) for row in rows]
+    return judge([Series(points, quantum)])
 
 
 def table(rows: Sequence[dict[str, float]], findings: dict[str, Finding]) -> Table:
@@ -170,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows.append(row)
         sizes = ", ".join(f"{name} {row[name]:,.0f}" for name in MEASURES)
         print(f"{row['allocations']:.3g} allocations: {sizes}", file=sys.stderr)
-    findings = {measure: judged(rows, measure) for measure in MEASURES}
+    findings = {measure: judged(rows, measure, chosen.interval) for measure in MEASURES}
     record(report(rows, chosen.interval, findings))
     for measure, finding in findings.items():
         print(f"{measure}: {finding.decision} {'; '.join(finding.reasons)}")

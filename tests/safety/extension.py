@@ -49,6 +49,19 @@ def build(python: str, name: str, options: Sequence[str] = ()) -> Path:
     return next(folder.glob("_sampler*.so"))
 
 
+def build_loadable(python: str, name: str) -> Path:
+    """An ordinary build that was seen to load; RuntimeError where it doesn't, for each test would fail."""
+    extension = build(python, name)
+    load = (
+        "from importlib import util; import sys; "
+        "util.module_from_spec(util.spec_from_file_location('_sampler', sys.argv[1]))"
+    )
+    done = subprocess.run([python, "-c", load, str(extension)], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{extension} can't be loaded: {done.stderr}")
+    return extension
+
+
 def install_clean(python: str, name: str, start_up: Path | None = None) -> str:
     """A copy of the interpreter, its library by links, whose site-packages hold nothing but `start_up`.
 

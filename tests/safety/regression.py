@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.safety.extension import BUILDS, build, find_python, install_clean
+from tests.safety.extension import BUILDS, build_loadable, find_python, install_clean
 from tests.safety.runs import START_UP, Records, Suite, compare
 from tests.safety.summary import summarize
 
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     modules = chosen.modules.split(",") if chosen.modules else order(modules_of(python))
     suite = regression(python, chosen.python, modules)
     if not chosen.summary:
-        extension = build(python, f"extension-{chosen.python}")
+        extension = build_loadable(python, f"extension-{chosen.python}")
         compare(
             suite,
             str(chosen.interval),

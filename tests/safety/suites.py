@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.safety.extension import BUILDS, build, find_python
+from tests.safety.extension import BUILDS, build_loadable, find_python
 from tests.safety.runs import Records, Suite, compare
 from tests.safety.summary import summarize
 
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     python = find_python(chosen.python)
     interpreter = environment(python, chosen.python)
-    extension = build(python, f"extension-{chosen.python}")
+    extension = build_loadable(python, f"extension-{chosen.python}")
     worst = 0
     for name in chosen.suites.split(","):
         suite = suite_of(name, interpreter, chosen.python)
