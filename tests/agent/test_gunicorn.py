@@ -58,6 +58,7 @@ def serve(
             "HEAPWATCH_COLLECTOR": url,
             "HEAPWATCH_PUSH_INTERVAL": "0.5",
             "HEAPWATCH_SAMPLING_INTERVAL": "8192",
+            "HEAPWATCH_SAMPLING_BUDGET": "0",
             "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run"),
             **settings,
         }

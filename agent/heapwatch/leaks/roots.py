@@ -57,7 +57,9 @@ class Roots:
     def classify(self, holder: object) -> Root | None:
         """The root that `holder` is, None when something else must hold it."""
         if type(holder) is dict and id(holder) in self._modules:
-            return Root("module", self._modules[id(holder)], below=())
+            name = self._modules[id(holder)]
+            # What the agent refers to, such as the loggers' manager, somebody else keeps.
+            return Root("module", name, below=(), end=name.partition(".")[0] != "heapwatch")
         if is_a(holder, types.ModuleType):
             attributes = vars(cast(types.ModuleType, holder))
             return Root("module", str(attributes.get("__name__", "?")), end=id(attributes) in self._modules)
