@@ -16,6 +16,7 @@ def test_every_adapter_is_there(name: str) -> None:
 
 
 def test_a_process_loads_the_adapters_of_what_it_imports() -> None:
+    pytest.importorskip("flask")
     code = (
         "import json, sys; import heapwatch; heapwatch.start('shop', holders=False)\n"
         "names = 'heapwatch.instrument.flask', 'heapwatch.instrument.celery'\n"
