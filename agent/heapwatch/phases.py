@@ -8,8 +8,6 @@ process: what other threads and tasks use meanwhile is in it.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import time
 from bisect import bisect_left
@@ -17,10 +15,11 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING
 
 from heapwatch_wire.metrics import DURATION_BUCKETS
 
+from heapwatch.decorating import Function, run_within
 from heapwatch.failures import logger
 from heapwatch.process import ProcessReader, Resident
 from heapwatch.threads import new_rlock
@@ -32,8 +31,6 @@ MAX_NAMES = 100
 OTHER = "(other)"
 
 _MIB = 1 << 20
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -260,27 +257,7 @@ class Phase:
             self._phases.end(self._span)
 
     def __call__(self, function: Function) -> Function:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{function.__qualname__} is a generator, which ends when its reader likes: "
-                "put `with heapwatch.phase(...)` around what reads it"
-            )
-        phases, name = self._phases, self._name
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def measured_coroutine(*args: Any, **kwargs: Any) -> Any:
-                with Phase(phases, name):
-                    return await function(*args, **kwargs)
-
-            return cast(Function, measured_coroutine)
-
-        @functools.wraps(function)
-        def measured(*args: Any, **kwargs: Any) -> Any:
-            with Phase(phases, name):
-                return function(*args, **kwargs)
-
-        return cast(Function, measured)
+        return run_within(function, "phase", lambda: Phase(self._phases, self._name))
 
 
 def _mib(size: int) -> str:

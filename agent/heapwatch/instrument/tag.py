@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar, cast
 
+from heapwatch.decorating import Function, run_within
 from heapwatch.instrument.requests import Requests
 from heapwatch.instrument.work import Work
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Tag:
@@ -37,24 +32,4 @@ class Tag:
             self._work.end()
 
     def __call__(self, function: Function) -> Function:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{function.__qualname__} is a generator, which runs whenever its reader likes: "
-                "put `with heapwatch.tag(...)` around what reads it"
-            )
-        requests, name = self._requests, self._name
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def tagged_coroutine(*args: Any, **kwargs: Any) -> Any:
-                with Tag(requests, name):
-                    return await function(*args, **kwargs)
-
-            return cast(Function, tagged_coroutine)
-
-        @functools.wraps(function)
-        def tagged(*args: Any, **kwargs: Any) -> Any:
-            with Tag(requests, name):
-                return function(*args, **kwargs)
-
-        return cast(Function, tagged)
+        return run_within(function, "tag", lambda: Tag(self._requests, self._name))
