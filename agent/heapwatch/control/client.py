@@ -54,6 +54,10 @@ class Client:
             raise self._absent(pid)
         return found
 
+    def call_family(self, pid: int, method: str, **params: Any) -> dict[int, Any]:
+        """The results of `method` of each agent in `family`."""
+        return {member: self.call(member, method, **params) for member in self.family(pid)}
+
     def has_agent(self, pid: int) -> bool:
         """Whether an agent listens in process `pid`."""
         path = self._socket(pid)

@@ -61,9 +61,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.cycles is not None:
         return _show_cycles(args)
-    asking = client(args)
     params = {"action": "tune", "mode": args.tune} if args.tune else {"action": args.action}
-    answers = {pid: asking.call(pid, "gc", **params) for pid in asking.family(args.pid)}
+    answers = client(args).call_family(args.pid, "gc", **params)
     if args.json:
         print_json(answers)
         return 0
@@ -75,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 def _show_cycles(args: argparse.Namespace) -> int:
     asking = Client(args.runtime_dir, timeout=2 * args.cycles + 60.0)
     params = {"seconds": args.cycles, "collect": args.action == "collect"}
-    answers = {pid: asking.call(pid, "cycles", **params) for pid in asking.family(args.pid)}
+    answers = asking.call_family(args.pid, "cycles", **params)
     if args.json:
         print_json(answers)
         return 0

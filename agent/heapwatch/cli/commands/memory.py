@@ -41,10 +41,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _answers(args: argparse.Namespace) -> dict[int, Mapping[str, Any]]:
-    asking = client(args)
+def _answers(args: argparse.Namespace) -> dict[int, Any]:
     try:
-        return {pid: asking.call(pid, "memory") for pid in asking.family(args.pid)}
+        return client(args).call_family(args.pid, "memory")
     except ControlError as absent:
         try:
             return {args.pid: _from_outside(args.pid)}

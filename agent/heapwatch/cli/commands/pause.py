@@ -16,8 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    asking = client(args)
-    answers = {pid: asking.call(pid, "pause") for pid in asking.family(args.pid)}
+    answers = client(args).call_family(args.pid, "pause")
     if args.json:
         print_json(answers)
         return 0
