@@ -51,6 +51,26 @@ def allocated(function):
     return sum(row[7] for row in found), sum(row[8] for row in found)
 """
 
+MANY_OBJECTS = """
+sampler.start(1, 16)
+def objects():
+    kept = [bytes(n) for n in range(0, 3000, 7)] + [str(n) * n for n in range(300)]
+    kept += [list(range(1000, 1000 + n)) for n in range(40)]
+    kept += [dict.fromkeys(range(n)) for n in range(40)]
+    kept += [bytearray(n) for n in range(0, 200_000, 20_001)]
+    for item in kept:
+        if type(item) is bytearray:
+            item.extend(b"x" * 3000)
+    return kept
+kept = objects()
+counted = live("objects")[1] + live("<listcomp>")[1]
+seen = {}
+for item in kept:
+    for part in (item, *(item if isinstance(item, list) else ())):
+        seen[id(part)] = sys.getsizeof(part)
+result = counted, sum(seen.values()) + sys.getsizeof(kept)
+"""
+
 
 def compile_extension(sources: Sequence[Path], target: Path, flags: Sequence[str] = ()) -> Path:
     """Builds a C extension of this interpreter with the compiler that built Python."""
@@ -159,3 +179,9 @@ def sampler_path() -> Path:
     assert spec is not None, "the C extension isn't built: pip install -e ."
     assert spec.origin is not None
     return Path(spec.origin)
+
+
+@pytest.fixture
+def many_objects() -> str:
+    """A program that makes objects of many types and sizes: what was counted of them, and their true size."""
+    return MANY_OBJECTS

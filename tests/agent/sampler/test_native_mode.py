@@ -70,26 +70,8 @@ def test_each_block_is_counted_once_whoever_serves_it(native_sampled, domain, al
             assert 200 * size * 0.98 <= size_bytes <= 200 * (size + padding) * 1.02 + 2000
 
 
-def test_objects_of_python_are_counted_once(native_sampled) -> None:
-    counted, truth = native_sampled("""
-        sampler.start(1, 16)
-        def objects():
-            kept = [bytes(n) for n in range(0, 3000, 7)] + [str(n) * n for n in range(300)]
-            kept += [list(range(1000, 1000 + n)) for n in range(40)]
-            kept += [dict.fromkeys(range(n)) for n in range(40)]
-            kept += [bytearray(n) for n in range(0, 200_000, 20_001)]
-            for item in kept:
-                if type(item) is bytearray:
-                    item.extend(b"x" * 3000)
-            return kept
-        kept = objects()
-        counted = live("objects")[1] + live("<listcomp>")[1]
-        seen = {}
-        for item in kept:
-            for part in (item, *(item if isinstance(item, list) else ())):
-                seen[id(part)] = sys.getsizeof(part)
-        result = counted, sum(seen.values()) + sys.getsizeof(kept)
-    """)
+def test_objects_of_python_are_counted_once(native_sampled, many_objects) -> None:
+    counted, truth = native_sampled(many_objects)
     assert counted == pytest.approx(truth, rel=0.01)
 
 

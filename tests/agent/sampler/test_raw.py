@@ -130,26 +130,8 @@ def test_a_block_that_realloc_takes_across_the_limit_is_counted_once(sampled, al
         assert path[-1] - 5 <= size <= path[-1] + 5 + debug, counted
 
 
-def test_objects_of_a_program_are_counted_once(sampled) -> None:
-    counted, truth = sampled("""
-        sampler.start(1, 16)
-        def objects():
-            kept = [bytes(n) for n in range(0, 3000, 7)] + [str(n) * n for n in range(300)]
-            kept += [list(range(1000, 1000 + n)) for n in range(40)]
-            kept += [dict.fromkeys(range(n)) for n in range(40)]
-            kept += [bytearray(n) for n in range(0, 200_000, 20_001)]
-            for item in kept:
-                if type(item) is bytearray:
-                    item.extend(b"x" * 3000)
-            return kept
-        kept = objects()
-        counted = live("objects")[1] + live("<listcomp>")[1]
-        seen = {}
-        for item in kept:
-            for part in (item, *(item if isinstance(item, list) else ())):
-                seen[id(part)] = sys.getsizeof(part)
-        result = counted, sum(seen.values()) + sys.getsizeof(kept)
-    """)
+def test_objects_of_a_program_are_counted_once(sampled, many_objects) -> None:
+    counted, truth = sampled(many_objects)
     assert counted == pytest.approx(truth, rel=0.01)
 
 
