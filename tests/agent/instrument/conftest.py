@@ -84,7 +84,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join([*path, str(folder)]),
         "HEAPWATCH_SERVICE": "shop",
-        "HEAPWATCH_SAMPLING_INTERVAL": "4096",
+        "HEAPWATCH_SAMPLING_INTERVAL": "256",
         "HEAPWATCH_SAMPLING_BUDGET": "0",
         "HEAPWATCH_REQUEST_CPU": "1",
         "HEAPWATCH_RUNTIME_DIR": str(folder / "run"),
