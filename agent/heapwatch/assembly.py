@@ -118,7 +118,7 @@ def _tuner(settings: AgentSettings, sampler: Sampler, resident: Resident, failur
         sampler,
         Pressure(CgroupReader().memory),
         failures,
-        rss=lambda: process.status().rss,
+        rss=lambda: process.resident().rss,
         window=min(WINDOW, max(1.0, settings.gc_warmup)),
     )
     tuner.start()

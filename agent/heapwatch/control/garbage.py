@@ -23,7 +23,7 @@ def collector(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
     Bytes and seconds; "pauses" are the last ones, the newest first.
     """
-    before = ProcessReader().status().rss
+    before = ProcessReader().resident().rss
     done = _act(agent.tuner, params)
     return {
         **done,
@@ -34,7 +34,7 @@ def collector(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
         "uncollectable": len(gc.garbage),
         "generations": gc.get_stats(),
         "rss_before": before,
-        "rss": ProcessReader().status().rss,
+        "rss": ProcessReader().resident().rss,
         **_observed(agent.tuner),
     }
 

@@ -32,7 +32,7 @@ RECENT = 60.0
 
 def info(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """Who this process is and how large. Bytes, seconds."""
-    identity, status, stats = agent.identity, ProcessReader().status(), agent.sampler.stats()
+    identity, memory, stats = agent.identity, ProcessReader().resident(), agent.sampler.stats()
     return {
         "pid": identity.pid,
         "service": identity.service,
@@ -41,8 +41,8 @@ def info(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
         "python": identity.runtime_version,
         "started": identity.started,
         "uptime": time.time() - identity.started,
-        "rss": status.rss,
-        "peak": status.peak,
+        "rss": memory.rss,
+        "peak": memory.highest,
         "live_bytes": stats.get("live_bytes", 0),
         "live_objects": stats.get("live_objects", 0),
         "interval": stats.get("interval", 0),
@@ -138,12 +138,12 @@ def resume(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def trim(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """Give unused memory of the C library's allocator back to the kernel."""
-    before, started = ProcessReader().status().rss, time.perf_counter()
+    before, started = ProcessReader().resident().rss, time.perf_counter()
     if not agent.memory.trim():
         raise RequestError("malloc can't be asked to trim here", "trim needs glibc, jemalloc or mimalloc")
     return {
         "rss_before": before,
-        "rss": ProcessReader().status().rss,
+        "rss": ProcessReader().resident().rss,
         "seconds": time.perf_counter() - started,
     }
 
@@ -152,7 +152,7 @@ def memory(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """RSS in parts as `Breakdown.to_json`; `peak`, `phases`, and the `agent_bytes` among the used."""
     return {
         **agent.memory.breakdown().to_json(),
-        "peak": ProcessReader().status().peak,
+        "peak": ProcessReader().resident().highest,
         "agent_bytes": agent.sampler.stats().get("agent_bytes", 0),
         "phases": {
             name: {

@@ -58,7 +58,7 @@ def _answers(args: argparse.Namespace) -> dict[int, Any]:
 def _from_outside(pid: int) -> Mapping[str, Any]:
     """What the kernel alone knows of a process without an agent."""
     breakdown = divide(read_mappings(process=str(pid)))
-    return {**breakdown.to_json(), "peak": ProcessReader(process=str(pid)).status().peak}
+    return {**breakdown.to_json(), "peak": ProcessReader(process=str(pid)).resident().highest}
 
 
 def _text(pid: int, answer: Mapping[str, Any], all_classes: bool) -> str:
