@@ -44,8 +44,8 @@ class Agent:
     What the thread allocates is labelled OWN_WORK, so that it can be told from the service's.
 
     Whoever plugs in finds `settings`, `identity`, `sampler`, `profiles`, `leaks`, `memory`, `phases` and
-    `failures`; `courier` is None without a collector, `tuner` where nobody tunes the garbage collector,
-    `requests` where none are measured.
+    `failures`; `breakdown` is that of `memory`, as new as its cost allows. `courier` is None without a
+    collector, `tuner` where nobody tunes the garbage collector, `requests` where none are measured.
     `leave` ends the agent for good, as its host does it. `forked` is the Unix time at which this process
     began as a copy of one with an agent, else 0.
     """
@@ -71,7 +71,8 @@ class Agent:
         self.courier = courier
         self.phases = phases or Phases()
         self.memory = memory or OwnMemory(find_malloc(), Pymalloc(), sampler)
-        self.native = NativeWatch(Costly(self.memory.breakdown), sampler)
+        self.breakdown = Costly(self.memory.breakdown)
+        self.native = NativeWatch(self.breakdown, sampler)
         self.tuner = tuner
         self.leave: Callable[[], None] = lambda: self.stop(LEAVE_LIMIT)
         self.forked = 0.0

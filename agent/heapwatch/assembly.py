@@ -14,7 +14,6 @@ from heapwatch.bridges.bridges import Bridges
 from heapwatch.budget import LOOK, SamplingBudget
 from heapwatch.cgroup import CgroupReader
 from heapwatch.control.server import ControlServer
-from heapwatch.costly import Costly
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
@@ -128,7 +127,7 @@ def _tuner(settings: AgentSettings, sampler: Sampler, resident: Resident, failur
 def _telemetry(agent: Agent, resident: Resident, tuner: Tuner) -> Telemetry:
     return Telemetry(
         process=ProcessReader(),
-        memory=Costly(agent.memory.breakdown),
+        memory=agent.breakdown,
         cgroup=CgroupReader(),
         gc=resident.gc,
         tuner=tuner,

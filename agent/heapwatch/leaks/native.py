@@ -62,8 +62,10 @@ class NativeWatch:
 
     def observe(self, now: float) -> None:
         """Take a reading at `now`, Unix seconds."""
+        if self._sampler.reason:
+            return
         breakdown = self._memory()
-        if breakdown is None or not breakdown.parts or self._sampler.reason:
+        if breakdown is None or not breakdown.parts:
             return
         levels: dict[str, float] = {**breakdown.parts, "rss": breakdown.rss}
         levels[PYTHON] = float(self._sampler.stats().get("live_bytes", 0.0))
