@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,7 @@ def start(settings: dict[str, str]) -> tuple[dict[str, Any], Callable[[], None] 
         raise RuntimeError("the agent didn't start")
     report = {
         "running": False,
-        "python": platform.python_version(),
+        "python": agent.identity.runtime_version,
         "folder": str(runtime_folder(agent.settings.runtime_dir)),
         "service": agent.identity.service,
         "reason": agent.sampler.reason,
