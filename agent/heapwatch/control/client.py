@@ -58,6 +58,18 @@ class Client:
         """The results of `method` of each agent in `family`."""
         return {member: self.call(member, method, **params) for member in self.family(pid)}
 
+    def call_willing(self, pid: int, method: str, **params: Any) -> dict[int, Any]:
+        """As `call_family`, without those that refuse or can't be asked; ControlError when all do."""
+        found, refused = {}, None
+        for member in self.family(pid):
+            try:
+                found[member] = self.call(member, method, **params)
+            except ControlError as error:
+                refused = error
+        if not found and refused is not None:
+            raise refused
+        return found
+
     def has_agent(self, pid: int) -> bool:
         """Whether an agent listens in process `pid`."""
         path = self._socket(pid)

@@ -14,7 +14,6 @@ from typing import Any
 from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
 from heapwatch.cli.table import cut_left, table
 from heapwatch.cli.units import count, duration, signed_size, size
-from heapwatch.control.client import ControlError
 
 HELP = "count objects and bytes by type, and what they grow by"
 
@@ -79,16 +78,8 @@ def text(answers: Answers, before: Answers | None, limit: int) -> str:
 
 
 def _ask(args: argparse.Namespace) -> Answers:
-    asking = client(args)
-    found, refused = {}, None
-    for pid in asking.family(args.pid):
-        try:
-            found[str(pid)] = asking.call(pid, "census", budget=args.budget)
-        except ControlError as error:
-            refused = error
-    if not found and refused is not None:
-        raise refused
-    return found
+    answers = client(args).call_willing(args.pid, "census", budget=args.budget)
+    return {str(pid): answer for pid, answer in answers.items()}
 
 
 def _read(path: Path) -> Answers:

@@ -10,7 +10,7 @@ from heapwatch_wire.evidence import Holder, Site, from_json
 from heapwatch.cli.commands.top import combine
 from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
 from heapwatch.cli.render import holders_text
-from heapwatch.control.client import Client, ControlError
+from heapwatch.control.client import Client
 
 HELP = "search what holds the objects that a site allocated"
 
@@ -30,16 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     asking = client(args)
-    pids = asking.family(args.pid)
-    site = _identifier(asking, pids, args.site)
-    found, refused = {}, None
-    for pid in pids:
-        try:
-            found[pid] = asking.call(pid, "holders", site=site)
-        except ControlError as error:
-            refused = error
-    if not found and refused is not None:
-        raise refused
+    site = _identifier(asking, args.pid, args.site)
+    found = asking.call_willing(args.pid, "holders", site=site)
     if args.json:
         print_json(found)
         return 0
@@ -48,14 +40,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _identifier(asking: Client, pids: list[int], site: str) -> str:
+def _identifier(asking: Client, pid: int, site: str) -> str:
     """The id of the site with a number in the table of `heapwatch top`; an id as it is."""
     if not site.isdecimal() or len(site) > 4:
         return site
-    sites = combine([asking.call(pid, "top", limit=1000) for pid in pids])["sites"]
+    sites = combine(list(asking.call_family(pid, "top", limit=1000).values()))["sites"]
     if not 1 <= int(site) <= len(sites):
         raise Failure(
-            f"there is no site number {site}", f"there are {len(sites)}: see heapwatch top {pids[0]} --once"
+            f"there is no site number {site}", f"there are {len(sites)}: see heapwatch top {pid} --once"
         )
     return str(sites[int(site) - 1]["id"])
 

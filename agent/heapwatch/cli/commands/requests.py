@@ -9,7 +9,6 @@ from typing import Any
 from heapwatch.cli.options import add_common, add_pid, client, print_json
 from heapwatch.cli.table import WIDTH, cut, table
 from heapwatch.cli.units import count, size
-from heapwatch.control.client import ControlError
 
 HELP = "show what requests, tasks and jobs allocate, keep and wait for, by endpoint"
 
@@ -32,19 +31,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    asking = client(args)
-    answers, refused = [], None
-    for pid in asking.family(args.pid):
-        try:
-            answers.append(asking.call(pid, "requests"))
-        except ControlError as error:
-            refused = error
-    if not answers and refused is not None:
-        raise refused
-    endpoints = merge(endpoint for answer in answers for endpoint in answer["endpoints"])
+    answers = client(args).call_willing(args.pid, "requests")
+    endpoints = merge(endpoint for answer in answers.values() for endpoint in answer["endpoints"])
     endpoints.sort(key=lambda endpoint: -endpoint[args.sort])
     if args.json:
-        print_json({"pids": [answer["pid"] for answer in answers], "endpoints": endpoints[: args.limit]})
+        print_json({"pids": list(answers), "endpoints": endpoints[: args.limit]})
     else:
         print(text(endpoints[: args.limit]))
     return 0
