@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from heapwatch.control.protocol import RequestError
+from heapwatch.control.params import need_samples, seconds
 from heapwatch.leaks.census import BUDGET, take
 from heapwatch.sampler import walk
 from heapwatch.threads import sleep
@@ -21,14 +21,9 @@ LARGEST_BUDGET = 30.0
 
 def census(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """Objects and bytes by type, the largest first, counted now in about `budget` seconds of CPU."""
-    if agent.sampler.reason:
-        raise RequestError(f"no samples: {agent.sampler.reason}", "the rest (info, gc, trim) works")
-    budget = params.get("budget", BUDGET)
-    if type(budget) not in (int, float) or not 0.0 < budget <= LARGEST_BUDGET:
-        raise RequestError(
-            f"budget={budget!r:.40}", f"budget is seconds of CPU, more than 0 and at most {LARGEST_BUDGET:g}"
-        )
-    taken = take(walk(), float(budget), sleep, time.time())
+    need_samples(agent)
+    budget = seconds(params, "budget", BUDGET, LARGEST_BUDGET)
+    taken = take(walk(), budget, sleep, time.time())
     largest = sorted(taken.types.items(), key=lambda item: -item[1].bytes)
     return {
         **asdict(taken),

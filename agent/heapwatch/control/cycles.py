@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from heapwatch.control.protocol import RequestError
+from heapwatch.control.params import need_samples, seconds
 from heapwatch.leaks.garbage import CycleSite, uncollectable, watch
 from heapwatch.threads import sleep
 
@@ -22,16 +22,13 @@ def cycles(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
     With `collect` one is run if none comes by itself.
     """
-    if agent.sampler.reason:
-        raise RequestError(f"no samples: {agent.sampler.reason}", "the rest (info, gc, trim) works")
-    seconds = params.get("seconds", DEFAULT)
-    if type(seconds) not in (int, float) or not 0.0 < seconds <= LONGEST:
-        raise RequestError(f"seconds={seconds!r:.40}", f"seconds is more than 0 and at most {LONGEST:g}")
+    need_samples(agent)
+    watched = seconds(params, "seconds", DEFAULT, LONGEST)
     budget = agent.settings.holders_budget
-    freed, sites = watch(agent.sampler, float(seconds), budget, params.get("collect") is True, sleep)
+    freed, sites = watch(agent.sampler, watched, budget, params.get("collect") is True, sleep)
     return {
         "pid": agent.identity.pid,
-        "seconds": seconds,
+        "seconds": watched,
         "collections": freed.collections,
         "collected": freed.collected,
         "uncollectable": uncollectable(),

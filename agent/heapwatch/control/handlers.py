@@ -14,6 +14,7 @@ from heapwatch_wire.sites import site_id
 from heapwatch.control.census import census
 from heapwatch.control.cycles import cycles
 from heapwatch.control.garbage import collector
+from heapwatch.control.params import need_samples, whole_number
 from heapwatch.control.protocol import RequestError
 from heapwatch.control.requests import requests
 from heapwatch.inheritance import inherited_bytes
@@ -61,8 +62,8 @@ def top(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
     Of the live bytes `inherited_bytes` were made before this process was forked.
     """
-    limit = _number(params, "limit", 20, 1, MAX_SITES)
-    _need_samples(agent)
+    limit = whole_number(params, "limit", 20, 1, MAX_SITES)
+    need_samples(agent)
     sites = sorted(_tracker(agent).sites().values(), key=lambda totals: -totals.live_bytes)[:limit]
     inherited = inherited_bytes(agent.sampler, agent.forked, sites) if agent.forked else [0.0] * len(sites)
     return {
@@ -88,7 +89,7 @@ def top(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def leaks(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """The evidence documents of the sites that grow now, and `native`: what grows that no site explains."""
-    _need_samples(agent)
+    need_samples(agent)
     native = agent.native.growth()
     return {
         **info(agent, params),
@@ -102,7 +103,7 @@ def holders(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     site = params.get("site")
     if not isinstance(site, str):
         raise RequestError("holders needs a site", "give the id that top or leaks shows")
-    _need_samples(agent)
+    need_samples(agent)
     found = _tracker(agent).hold(site, HOLDERS_LIMIT)
     if found is None:
         raise RequestError(f"no live samples of a site {site:.40}", "take an id that top or leaks shows")
@@ -117,21 +118,21 @@ def holders(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def snapshot(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """The profile of this moment, or with `peak` of when most lived: gzipped pprof in base64."""
-    _need_samples(agent)
+    need_samples(agent)
     data = agent.profiles.peak() if params.get("peak") else agent.profiles.snapshot(time.time())
     return {"pprof": base64.b64encode(data).decode("ascii")}
 
 
 def pause(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """Take no samples until `resume`; ends of live samples are still seen."""
-    _need_samples(agent)
+    need_samples(agent)
     agent.sampler.stop()
     return _sampling(agent)
 
 
 def resume(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """Take samples again, at the interval that was in force."""
-    _need_samples(agent)
+    need_samples(agent)
     agent.sampler.start()
     return _sampling(agent)
 
@@ -200,18 +201,6 @@ def _tracker(agent: Agent) -> LeakTracker:
     if not isinstance(agent.leaks, LeakTracker):
         raise RequestError("this agent does not track leaks")
     return agent.leaks
-
-
-def _need_samples(agent: Agent) -> None:
-    if agent.sampler.reason:
-        raise RequestError(f"no samples: {agent.sampler.reason}", "the rest (info, gc, trim) works")
-
-
-def _number(params: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:
-    value = params.get(name, default)
-    if type(value) is not int or not low <= value <= high:
-        raise RequestError(f"{name}={value!r:.40}", f"{name} is a whole number from {low} to {high}")
-    return value
 
 
 def _recent_growth(points: list[tuple[float, float, float]]) -> float:

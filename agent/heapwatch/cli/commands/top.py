@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     before: Mapping[str, Any] = {}
     while True:
         # Asked anew each time: workers come and go.
-        answers = [asking.call(pid, "top", limit=1000) for pid in asking.family(args.pid)]
+        answers = list(asking.call_family(args.pid, "top", limit=1000).values())
         now = combine(answers)
         if args.json:
             print_json({"processes": answers, "sites": now["sites"][: args.limit]})
