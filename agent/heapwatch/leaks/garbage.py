@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -105,11 +105,14 @@ def watch(
             gc.collect()
     if collect:
         pause(seconds / 4)  # For garbage to gather anew.
-    ended = _ended(sampler, started)
-    sites = _sites(sampler, watched.freed)
-    outcomes = _search(sampler, [totals for totals, _, _ in sites], budget, pause)
+    rows = sampler.totals()
+    site_of = Responsible(sampler.frames).of(rows)
+    sites = roll_up(rows, site_of)
+    ended = _ended(sites, site_of, started)
+    most = _freed_most(sites, site_of, watched.freed)
+    outcomes = _search(sampler, [totals for totals, _, _ in most], budget, pause)
     found = []
-    for (totals, size, objects), outcome in zip(sites, outcomes, strict=True):
+    for (totals, size, objects), outcome in zip(most, outcomes, strict=True):
         share = size / max(size, ended.get(totals.frame, 0.0))
         found.append(CycleSite(describe_site(totals, sampler.frames), size, objects, share, outcome))
     return watched.freed, found
@@ -121,24 +124,21 @@ def uncollectable() -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _ended(sampler: Sampler, before: Sequence[Totals]) -> dict[Frame, float]:
+def _ended(
+    sites: Mapping[Frame, SiteTotals], site_of: Mapping[int, Frame], before: Iterable[Totals]
+) -> dict[Frame, float]:
     """Bytes freed since `before`, by site."""
-    responsible, totals_now = Responsible(sampler.frames), sampler.totals()
-    then = roll_up(before, responsible.of(before))
-    now = roll_up(totals_now, responsible.of(totals_now))
-    return {
-        frame: totals.alloc_bytes
-        - totals.live_bytes
-        - (then[frame].alloc_bytes - then[frame].live_bytes if frame in then else 0.0)
-        for frame, totals in now.items()
-    }
+    ended = {frame: totals.alloc_bytes - totals.live_bytes for frame, totals in sites.items()}
+    for row in before:
+        if row.stack_id in site_of:  # else the stack was forgotten meanwhile
+            ended[site_of[row.stack_id]] -= row.alloc_bytes - row.inuse_bytes
+    return ended
 
 
-def _sites(sampler: Sampler, freed: Freed) -> list[tuple[SiteTotals, float, float]]:
+def _freed_most(
+    sites: Mapping[Frame, SiteTotals], site_of: Mapping[int, Frame], freed: Freed
+) -> list[tuple[SiteTotals, float, float]]:
     """(site, bytes, objects) that the collections freed, the most first."""
-    rows = sampler.totals()
-    site_of = Responsible(sampler.frames).of(rows)
-    sites = roll_up(rows, site_of)
     found: dict[Frame, list[float]] = {frame: [0.0, 0.0] for frame in sites}
     for stack, frame in site_of.items():
         found[frame][0] += freed.bytes[stack]
