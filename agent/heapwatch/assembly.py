@@ -64,8 +64,9 @@ class Resident:
         self.requests.gc = self.gc
 
 
-def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, forked: bool = False) -> Agent:
-    """An agent that isn't started yet. `forked`: it is for a child that `sampler` came with.
+def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, forked: float = 0.0) -> Agent:
+    """An agent that isn't started yet. `forked` is the Unix time at which this process came with `sampler`
+    from one with an agent, else 0.
 
     Raises ConfigError when `settings.collector` is no address.
     """
@@ -77,6 +78,7 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     tuner = _tuner(settings, sampler, resident, failures)
     agent = Agent(settings, identity, sampler, leaks, failures, courier, memory, tuner, resident.phases)
     agent.requests = resident.requests
+    agent.forked = forked
     control = ControlServer(agent)
     # A child may be about to execute another program: wait, or the socket would stay behind.
     agent.once("control", lambda: _start_control(control), delay=FORK_DELAY if forked else 0.0)

@@ -125,7 +125,6 @@ class Host:
         with parent.failures.guard("fork"):
             self.resident.requests.reset(parent.sampler)
             self.resident.gc.reset()
-            self.agent = assemble(parent.settings, parent.sampler, self.resident, forked=True)
+            self.agent = assemble(parent.settings, parent.sampler, self.resident, forked)
             self.agent.leave = self.stop
-            self.agent.forked = forked
             self.agent.start()
