@@ -69,7 +69,7 @@ class _Lines:
     def stacks_of(self, stack_ids: set[int]) -> dict[int, Stack]:
         """By stack without Python, the stack of Python under which most of it that lives was allocated."""
         bytes_of: dict[int, Counter[int]] = {}
-        for row in self._sampler.export(live=True):
+        for row in self._sampler.totals(live=True):
             if row.stack_id in stack_ids and row.label in self._stacks:
                 bytes_of.setdefault(row.stack_id, Counter())[row.label] += round(row.inuse_bytes)
         return {stack: self._stacks[labels.most_common(1)[0][0]] for stack, labels in bytes_of.items()}

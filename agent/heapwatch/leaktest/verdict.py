@@ -26,6 +26,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from heapwatch_wire.trend import slope_of
+
 WINDOW = 0.6
 PARTS = 4
 LEAST = 0.5
@@ -205,9 +207,7 @@ def _wavers(values: Sequence[float], window: range) -> bool:
     """Whether the looks scatter about a line so much that floors may rise by chance."""
     inside = [values[look] for look in window]
     middle, mean = (len(inside) - 1) / 2, sum(inside) / len(inside)
-    slope = sum((x - middle) * v for x, v in enumerate(inside)) / sum(
-        (x - middle) ** 2 for x in range(len(inside))
-    )
+    slope = slope_of(range(len(inside)), inside)
     scatter = sum((v - mean - slope * (x - middle)) ** 2 for x, v in enumerate(inside)) / len(inside)
     return slope * len(inside) < WAVERS * math.sqrt(scatter)
 
