@@ -74,7 +74,6 @@ class GcStats:
         self._collections = 0
         self.seconds = 0.0  # of all pauses
         self.last_full = 0.0
-        self.last_full_collected = 0
         self._share_from = (time.monotonic(), 0.0)
         self._before = gc.get_stats()
 
@@ -157,7 +156,6 @@ class GcStats:
         self._place_sums[self._inside] += pause
         if generation == GENERATIONS - 1:
             self.last_full = pause
-            self.last_full_collected = info["collected"]
         self._note(generation, pause)
 
     def _note(self, generation: int, pause: float) -> None:

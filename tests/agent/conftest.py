@@ -169,7 +169,7 @@ class ScriptedSampler:
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
         return []
 
-    def lifetimes(self, stack_ids: Iterable[int] | None = None) -> dict[int, Lifetimes]:
+    def lifetimes(self, stack_ids: Iterable[int]) -> dict[int, Lifetimes]:
         return {}
 
     def owners(self, stack_ids: Sequence[int], limit: int) -> Iterator[Owners]:

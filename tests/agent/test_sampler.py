@@ -78,8 +78,8 @@ class ScriptedExtension:
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]:
         return [(4096, 64, 1.5, 2)][:limit]
 
-    def lifetimes(self, stacks: list[int] | None = None) -> list[NativeLifetimes]:
-        return [(stack, (1.0, 2.0), (64.0, 128.0), (), (0.0, 3.5)) for stack in stacks or [7]]
+    def lifetimes(self, stacks: list[int]) -> list[NativeLifetimes]:
+        return [(stack, (1.0, 2.0), (64.0, 128.0), (), (0.0, 3.5)) for stack in stacks]
 
     def objects(self, stack: int, limit: int, budget: float = 0) -> list[object]:
         return [stack]
@@ -181,9 +181,8 @@ def test_threads_agree_on_labels() -> None:
 def test_lifetimes_come_out_by_stack() -> None:
     sampler = NativeSampler(ScriptedExtension(), 512, 64, Labels())
     expected = Lifetimes((1.0, 2.0), (64.0, 128.0), (), (0.0, 3.5))
-    assert sampler.lifetimes() == {7: expected}
     assert sampler.lifetimes({3, 4}) == {3: expected, 4: expected}
-    assert NullSampler("no reason").lifetimes() == {}
+    assert NullSampler("no reason").lifetimes([7]) == {}
 
 
 def test_only_pythons_that_the_extension_knows_are_sampled() -> None:

@@ -8,11 +8,10 @@ from typing import Any
 
 
 class MemoryStream:
-    """Takes what a C function prints to a FILE*; `available` where the C library can do it."""
+    """Takes what a C function prints to a FILE*, where the C library can do it."""
 
     def __init__(self, libc: Any) -> None:
         self._open = getattr(libc, "open_memstream", None)
-        self.available = self._open is not None
         if self._open is None:
             return
         self._open.restype = ctypes.c_void_p

@@ -92,7 +92,7 @@ def _run(pid: int, program: str, execute: RemoteExec | None) -> Iterator[float |
 
 def _inject(pid: int, program: str) -> float:
     try:
-        return inject(pid, examine(pid).functions, program).held
+        return inject(pid, examine(pid).functions, program)
     except InjectError as error:
         raise AttachError(f"process {pid} can't be attached to: {error}", "try again") from None
     except TraceError as error:

@@ -50,14 +50,6 @@ class InjectError(Exception):
 
 
 @dataclass(frozen=True)
-class Injection:
-    """How it went: whether the thread was started at once, and for how many seconds a thread was held."""
-
-    at_once: bool
-    held: float
-
-
-@dataclass(frozen=True)
 class _Order:
     """What is to be done: put `page` into process `pid` and run it there."""
 
@@ -67,8 +59,10 @@ class _Order:
     page: bytes
 
 
-def inject(pid: int, functions: Mapping[str, int], code: str) -> Injection:
-    """Have process `pid` run `code`. `functions` are the addresses there of FUNCTIONS.
+def inject(pid: int, functions: Mapping[str, int], code: str) -> float:
+    """Have process `pid` run `code`; returns the seconds for which a thread of it was held.
+
+    `functions` are the addresses there of FUNCTIONS.
 
     InjectError when it can't start a thread, TraceError when the kernel refuses.
     """
@@ -78,9 +72,9 @@ def inject(pid: int, functions: Mapping[str, int], code: str) -> Injection:
             for tid in _waiting_threads(pid):
                 held = _start_at_once(order, tid)
                 if held is not None:
-                    return Injection(True, held)
+                    return held
             time.sleep(LOOK_INTERVAL)
-        return Injection(False, _ask_interpreter(order))
+        return _ask_interpreter(order)
 
 
 def waits(number: int, second: int) -> bool:
