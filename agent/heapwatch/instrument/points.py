@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
+from typing import TypeVar
 
 from heapwatch_wire.metrics import BY_NAME
 from heapwatch_wire.otlp import Histogram, Number, Point
@@ -12,27 +13,47 @@ from heapwatch.instrument.distribution import Distribution
 from heapwatch.instrument.endpoints import MAX_ENDPOINTS, Endpoint, Totals
 from heapwatch.sampler import NO_LABEL, OTHER_ENDPOINTS, Sampler
 
+Key = TypeVar("Key", bound=Hashable)
+Summed = TypeVar("Summed", Distribution, Totals)
+
 
 def request_points(all_totals: Iterable[Totals]) -> Iterator[Point]:
-    """A point of each metric about requests, for each endpoint."""
+    """A point of each metric about requests, for each endpoint. Changes `all_totals`, which are copies."""
+    durations: dict[tuple[str, tuple[tuple[str, str], ...]], Distribution] = {}
+    endpoints: dict[str, Totals] = {}
     for totals in all_totals:
-        attributes = {"heapwatch.endpoint": totals.endpoint.name}
-        for outcome, durations in totals.outcomes.items():
-            yield _durations(totals.endpoint, outcome, durations)
-        yield _histogram("heapwatch.endpoint.allocated", totals.allocated, attributes)
-        yield _histogram("heapwatch.endpoint.peak", totals.peak, attributes)
-        yield _histogram("heapwatch.endpoint.gc.pause", totals.gc, attributes)
-        if any(totals.cpu.counts):
-            yield _histogram("heapwatch.endpoint.cpu", totals.cpu, attributes)
-        yield _histogram("heapwatch.endpoint.queries", totals.queries, attributes)
-        for name, value in (
-            ("heapwatch.endpoint.allocations", totals.allocations),
-            ("heapwatch.endpoint.retained", totals.retained),
-            ("heapwatch.endpoint.queries.repeated", totals.repeated_queries),
-            ("heapwatch.endpoint.queries.time", totals.query_seconds),
-            ("heapwatch.endpoint.templates.time", totals.template_seconds),
-        ):
-            yield Number(BY_NAME[name], value, attributes)
+        for outcome, taken in totals.outcomes.items():
+            metric, attributes = duration_attributes(totals.endpoint, outcome)
+            _add(durations, (metric, tuple(attributes.items())), taken)
+        _add(endpoints, totals.endpoint.name, totals)
+    for (metric, pairs), taken in durations.items():
+        yield _histogram(metric, taken, dict(pairs))
+    for name, totals in endpoints.items():
+        yield from _endpoint_points(totals, {"heapwatch.endpoint": name})
+
+
+def _add(found: dict[Key, Summed], key: Key, more: Summed) -> None:
+    """Two may have the same name: a job that of a request, requests of unknown methods that of all others."""
+    known = found.setdefault(key, more)
+    if known is not more:
+        known.merge(more)
+
+
+def _endpoint_points(totals: Totals, attributes: dict[str, str]) -> Iterator[Point]:
+    yield _histogram("heapwatch.endpoint.allocated", totals.allocated, attributes)
+    yield _histogram("heapwatch.endpoint.peak", totals.peak, attributes)
+    yield _histogram("heapwatch.endpoint.gc.pause", totals.gc, attributes)
+    if any(totals.cpu.counts):
+        yield _histogram("heapwatch.endpoint.cpu", totals.cpu, attributes)
+    yield _histogram("heapwatch.endpoint.queries", totals.queries, attributes)
+    for name, value in (
+        ("heapwatch.endpoint.allocations", totals.allocations),
+        ("heapwatch.endpoint.retained", totals.retained),
+        ("heapwatch.endpoint.queries.repeated", totals.repeated_queries),
+        ("heapwatch.endpoint.queries.time", totals.query_seconds),
+        ("heapwatch.endpoint.templates.time", totals.template_seconds),
+    ):
+        yield Number(BY_NAME[name], value, attributes)
 
 
 def live_points(sampler: Sampler) -> Iterator[Point]:
@@ -59,11 +80,6 @@ def duration_attributes(endpoint: Endpoint, outcome: str) -> tuple[str, dict[str
     if outcome:
         attributes["http.response.status_code"] = outcome
     return "http.server.request.duration", attributes
-
-
-def _durations(endpoint: Endpoint, outcome: str, durations: Distribution) -> Histogram:
-    name, attributes = duration_attributes(endpoint, outcome)
-    return _histogram(name, durations, attributes)
 
 
 def _histogram(name: str, distribution: Distribution, attributes: dict[str, str]) -> Histogram:

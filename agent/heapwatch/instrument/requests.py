@@ -51,19 +51,19 @@ class Requests:
         """Forget all that was counted, as in a child after fork, and label with `sampler`."""
         self._labels = sampler.labels
         self._endpoints = Endpoints()
-        self._known: dict[tuple[str, str], Known] = {}
+        self._known: dict[tuple[Kind, str, str], Known] = {}
         self.observations = None
         self.in_flight.clear()
 
     def find(self, kind: Kind, name: str, route: str = "") -> Known:
         """The endpoint of a method and a route, or of a task's or job's name, and its label."""
-        known = self._known.get((name, route))
+        known = self._known.get((kind, name, route))
         if known is None:
-            method = "" if kind == "job" or name.startswith("task ") else name
-            endpoint = Endpoint(f"{name} {route}" if route else name, kind, method, route)
-            known = Known(endpoint, self._labels.intern(endpoint.name))
+            whole = f"{name} {route}" if route else name
+            endpoint = Endpoint(whole, kind, name, route) if kind == "request" else Endpoint(whole, kind)
+            known = Known(endpoint, self._labels.intern(whole))
             if len(self._known) < MAX_KNOWN:
-                self._known[name, route] = known
+                self._known[kind, name, route] = known
         return known
 
     def measures_cpu(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from heapwatch.instrument.endpoints import Endpoint
 from heapwatch.instrument.hook import when_imported
+from heapwatch.instrument.points import request_points
 from heapwatch.instrument.requests import Requests
 from heapwatch.instrument.wsgi import REQUEST_KEY, WsgiMiddleware
 from heapwatch.scopes import CURRENT
@@ -124,6 +125,24 @@ def test_wrapping_twice_counts_once(requests: Requests) -> None:
 def test_unknown_methods_are_one(requests: Requests) -> None:
     requests.begin("BREW").end()
     assert counted(requests) == {("_OTHER", "500"): 1}
+
+
+def test_a_job_may_have_the_name_of_a_request(requests: Requests) -> None:
+    requests.begin_job("GET").end()
+    requests.begin("GET").end()
+    requests.begin_task("_OTHER").end()
+    requests.begin("BREW").end()
+    kinds = {
+        (totals.endpoint.name, totals.endpoint.kind, totals.endpoint.method) for totals in requests.totals()
+    }
+    assert kinds == {
+        ("GET", "job", ""),
+        ("GET", "request", "GET"),
+        ("_OTHER", "task", ""),
+        ("_OTHER", "request", "_OTHER"),
+    }
+    series = [(point.metric.name, *point.attributes.items()) for point in request_points(requests.totals())]
+    assert len(series) == len(set(series)), "a metric has each combination of attributes once"
 
 
 def test_flask_routes_name_the_work_without_a_change_to_the_application(
