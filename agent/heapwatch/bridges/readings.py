@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from heapwatch_wire.otlp import Point
 
@@ -28,6 +28,7 @@ class Readings:
         self._lock = new_rlock()
         self._at = -FRESH
         self._points: list[Point] = []
+        self._by_name: dict[str, list[Point]] = {}
 
     def points(self, age: float = FRESH) -> list[Point]:
         """A point of each metric, at most `age` seconds old."""
@@ -37,8 +38,18 @@ class Readings:
                 self._at = now
                 with self._failures.guard("readings"):
                     self._points = self._read()
+                    self._by_name = _by_name(self._points)
             return self._points
 
     def of(self, name: str) -> list[Point]:
         """The points of one metric."""
-        return [point for point in self.points() if point.metric.name == name]
+        with self._lock:
+            self.points()
+            return self._by_name.get(name, [])
+
+
+def _by_name(points: Iterable[Point]) -> dict[str, list[Point]]:
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        found.setdefault(point.metric.name, []).append(point)
+    return found
