@@ -38,6 +38,7 @@ FIRST_PUSH = 1.0
 RETRY_CHECK = 1.0
 LEAKS_SLICE = 0.25
 GC_SLICE = 0.1
+SETTLE = 15.0
 FORK_DELAY = 0.3
 LAST_PUSH_LIMIT = 1.5
 
@@ -90,11 +91,11 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     agent.every(HOOKS_LOOK, "sampler's hooks", HookWatch(sampler).look, first=HOOKS_LOOK)
     agent.every(GC_SLICE, "gc tuner", tuner.tick, first=GC_SLICE)
     agent.at_stop("control", control.stop)
-    telemetry = _telemetry(agent, resident, tuner)
+    agent.every(SETTLE, "endpoints", lambda now: resident.requests.settle(), first=SETTLE)
     if settings.bridges == "on" or (settings.bridges == "auto" and courier is None):
-        resident.bridges.join(agent, telemetry, resident.requests)
+        resident.bridges.join(agent, _telemetry(agent, resident, tuner), resident.requests)
     if courier is not None:
-        _schedule_pushes(agent, courier, telemetry)
+        _schedule_pushes(agent, courier, _telemetry(agent, resident, tuner))
     return agent
 
 

@@ -74,7 +74,6 @@ class GcStats:
         self._collections = 0
         self.seconds = 0.0  # of all pauses
         self.last_full = 0.0
-        self._share_from = (time.monotonic(), 0.0)
         self._before = gc.get_stats()
 
     def install(self) -> None:
@@ -121,13 +120,6 @@ class GcStats:
             "max": seconds[last],
         }
 
-    def share(self) -> float:
-        """Part of the time that collections took since the last call of this."""
-        now, total = time.monotonic(), sum(self._sums)
-        then, before = self._share_from
-        self._share_from = (now, total)
-        return (total - before) / (now - then) if now > then else 0.0
-
     def recent(self, limit: int = RECENT) -> list[Pause]:
         """The last collections, the newest first; at most RECENT are kept."""
         last = self._collections
@@ -166,3 +158,18 @@ class GcStats:
         recent[at + 2] = pause
         recent[at + 3] = self._inside
         self._collections += 1
+
+
+class GcShare:
+    """Part of the time that collections take, for one reader."""
+
+    def __init__(self, stats: GcStats) -> None:
+        self._stats = stats
+        self._then, self._before = time.monotonic(), stats.seconds
+
+    def __call__(self) -> float:
+        """Since the last call, or since it was made."""
+        then, before = self._then, self._before
+        self._then, self._before = time.monotonic(), self._stats.seconds
+        spent = self._before - before if self._before >= before else self._before  # counted from zero again
+        return spent / (self._then - then) if self._then > then else 0.0

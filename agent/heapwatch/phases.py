@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from heapwatch_wire.metrics import DURATION_BUCKETS
 
@@ -96,15 +97,31 @@ class Span:
 class Runs:
     """What the runs of a phase add up to: counts of DURATION_BUCKETS and one more, seconds, bytes.
 
-    `peak` is the largest since the last delivery, `highest` the largest ever, `growth` that of the last run.
+    `highest` is the largest peak, `growth` that of the last run.
     """
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(DURATION_BUCKETS) + 1))
     seconds: float = 0.0
-    peak: int = 0
     highest: int = 0
     growth: int = 0
-    delivered: bool = True
+
+
+class Peaks:
+    """The largest peak of each phase since its reader asked before; of one that hasn't, the same again."""
+
+    def __init__(self, runs: Mapping[str, Runs]) -> None:
+        self._told: dict[str, int] = {}
+        self._since = {name: known.highest for name, known in runs.items()}
+
+    def note(self, name: str, peak: int) -> None:
+        """A phase has ended."""
+        self._since[name] = max(peak, self._since.get(name, 0))
+
+    def take(self) -> dict[str, int]:
+        """By name; asks."""
+        self._told.update(self._since)
+        self._since.clear()
+        return dict(self._told)
 
 
 class Phases:
@@ -118,6 +135,7 @@ class Phases:
         self._current: ContextVar[Span | None] = ContextVar("heapwatch_phase", default=None)
         self._outside: Stretch | None = None
         self._runs: dict[str, Runs] = {}
+        self._readers: WeakSet[Peaks] = WeakSet()
         self._reset()
 
     def begin(self, name: str) -> Span:
@@ -168,12 +186,18 @@ class Phases:
         with self._renewed():
             return {name: replace(runs, counts=list(runs.counts)) for name, runs in self._runs.items()}
 
-    def deliver(self) -> dict[str, Runs]:
-        """The same for a delivery: `peak` of each starts anew with its next run."""
+    def peaks(self) -> Peaks:
+        """Peaks for one more reader, to be given to `deliver`."""
         with self._renewed():
-            for runs in self._runs.values():
-                runs.delivered = True
-            return self.runs()
+            peaks = Peaks(self._runs)
+            self._readers.add(peaks)
+            return peaks
+
+    def deliver(self, peaks: Peaks) -> dict[str, tuple[Runs, int]]:
+        """The totals by name, and the largest peak since the last delivery to the reader that has `peaks`."""
+        with self._renewed():
+            taken = peaks.take()
+            return {name: (runs, taken[name]) for name, runs in self.runs().items() if name in taken}
 
     def _reset(self) -> None:
         self._pid = os.getpid()
@@ -226,13 +250,14 @@ class Phases:
 
     def _count(self, report: PhaseReport) -> None:
         known = report.name in self._runs or len(self._runs) < MAX_NAMES
-        runs = self._runs.setdefault(report.name if known else OTHER, Runs())
+        name = report.name if known else OTHER
+        runs = self._runs.setdefault(name, Runs())
         runs.counts[bisect_left(DURATION_BUCKETS, report.seconds)] += 1
         runs.seconds += report.seconds
         runs.growth = report.delta
-        runs.peak = report.peak if runs.delivered else max(runs.peak, report.peak)
         runs.highest = max(runs.highest, report.peak)
-        runs.delivered = False
+        for reader in self._readers:
+            reader.note(name, report.peak)
 
 
 class Phase:

@@ -13,7 +13,7 @@ from heapwatch.allocators import fragmentation
 from heapwatch.cgroup import CgroupReader
 from heapwatch.delivery import Courier
 from heapwatch.failures import Failures
-from heapwatch.gcstats import GcStats
+from heapwatch.gcstats import GcShare, GcStats
 from heapwatch.gctuner.points import gc_points
 from heapwatch.gctuner.tuner import Tuner
 from heapwatch.instrument.points import live_points, request_points
@@ -39,11 +39,12 @@ _SAMPLER_METRICS = {
 _DROPPED = "dropped_"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Telemetry:
-    """Everything that is measured. `started` is the process's start in Unix seconds; no courier, no queue.
+    """Everything that is measured, for one reader: some metrics are about the time since it read before.
 
-    `memory` is a callable since its cost grows with the process.
+    `started` is the process's start in Unix seconds; no courier, no queue. `memory` is a callable since its
+    cost grows with the process.
     """
 
     process: ProcessReader
@@ -58,6 +59,10 @@ class Telemetry:
     started: float
     courier: Courier | None = None
 
+    def __post_init__(self) -> None:
+        self._gc_share = GcShare(self.gc)
+        self._peaks = self.phases.peaks()
+
     def points(self) -> list[Point]:
         """A point of each metric that this machine can tell.
 
@@ -66,7 +71,7 @@ class Telemetry:
         return [
             *self._process(),
             *self._container(),
-            *gc_points(self.gc, self.tuner),
+            *gc_points(self.gc, self.tuner, self._gc_share()),
             *self._memory(),
             *self._sampler(),
             *self._agent(),
@@ -146,16 +151,15 @@ class Telemetry:
             yield from _counts("heapwatch.agent.dropped", "heapwatch.reason", dict(self.courier.dropped))
 
     def _requests(self) -> Iterator[Point]:
-        self.requests.settle()
         yield from request_points(self.requests.totals())
         yield from live_points(self.sampler)
 
     def _phases(self) -> Iterator[Point]:
         metric = BY_NAME["heapwatch.phase.duration"]
-        for name, runs in self.phases.deliver().items():
+        for name, (runs, peak) in self.phases.deliver(self._peaks).items():
             attributes = {"heapwatch.phase": name}
             yield Histogram(metric, tuple(runs.counts), runs.seconds, attributes)
-            yield _number("heapwatch.phase.peak", runs.peak, **attributes)
+            yield _number("heapwatch.phase.peak", peak, **attributes)
             yield _number("heapwatch.phase.growth", runs.growth, **attributes)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,8 +163,32 @@ def test_figures_arrive_under_their_names(telemetry: Telemetry) -> None:
     assert private + shared == pytest.approx(rss, rel=0.1)
 
 
+def test_each_reader_has_all_of_what_happened_since_it_read_before(telemetry: Telemetry) -> None:
+    def told(reader: Telemetry) -> tuple[float, float]:
+        points = reader.points()
+        peak = value(points, "heapwatch.phase.peak", heapwatch__phase="parse")
+        return value(points, "heapwatch.gc.time.share"), peak
+
+    page, push = replace(telemetry), replace(telemetry)
+    assert told(page)[0] == 0.0
+    telemetry.gc.install()
+    try:
+        gc.collect()
+    finally:
+        telemetry.gc.remove()
+    with Phase(telemetry.phases, "parse"):
+        bytearray(64 << 20)
+    (share, peak), (other_share, other_peak) = told(page), told(push)
+    assert share > 0.0
+    assert other_share > 0.0
+    assert peak == other_peak
+    with Phase(telemetry.phases, "parse"):
+        pass
+    assert told(page)[1] < peak - (32 << 20)
+
+
 def test_without_a_collector_there_is_no_queue(telemetry: Telemetry) -> None:
-    local = Telemetry(**{**telemetry.__dict__, "courier": None})
+    local = replace(telemetry, courier=None)
     names = {point.metric.name for point in local.points()}
     assert "heapwatch.agent.queue" not in names
     assert "process.memory.usage" in names

@@ -12,13 +12,13 @@ from heapwatch.gctuner.journal import KINDS
 from heapwatch.gctuner.tuner import ACT, OBSERVE, Tuner
 
 
-def gc_points(stats: GcStats, tuner: Tuner) -> Iterator[Point]:
-    """A point of each metric about garbage collection."""
+def gc_points(stats: GcStats, tuner: Tuner, share: float) -> Iterator[Point]:
+    """A point of each metric about garbage collection, which takes `share` of the time."""
     yield from _generations(stats, tuner.thresholds)
     request_pause = BY_NAME["heapwatch.gc.request.pause"]
     for place, pauses in (("inside", stats.inside()), ("outside", stats.outside())):
         yield Histogram(request_pause, pauses.counts, pauses.sum, {"heapwatch.gc.place": place})
-    yield Number(BY_NAME["heapwatch.gc.time.share"], stats.share(), {})
+    yield Number(BY_NAME["heapwatch.gc.time.share"], share, {})
     yield Number(BY_NAME["heapwatch.gc.frozen"], tuner.frozen, {})
     yield from _actions(tuner)
 
