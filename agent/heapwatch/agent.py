@@ -47,7 +47,7 @@ class Agent:
     `failures`; `breakdown` is that of `memory`, as new as its cost allows. `courier` is None without a
     collector, `tuner` where nobody tunes the garbage collector, `requests` where none are measured.
     `leave` ends the agent for good, as its host does it. `forked` is the Unix time at which this process
-    began as a copy of one with an agent, else 0.
+    began as a copy of one with an agent, else 0; at `began` the agent did.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Agent:
         self.native = NativeWatch(self.breakdown, sampler)
         self.tuner = tuner
         self.leave: Callable[[], None] = lambda: self.stop(LEAVE_LIMIT)
+        self.began = time.time()
         self.forked = 0.0
         self.requests: Requests | None = None
         self._tasks: list[_Task] = []

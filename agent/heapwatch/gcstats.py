@@ -6,7 +6,7 @@ import gc
 import math
 import time
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from heapwatch_wire.metrics import PAUSE_BUCKETS
@@ -109,16 +109,11 @@ class GcStats:
 
     def quantiles(self, inside: bool) -> dict[str, float]:
         """Of the last collections inside or outside of requests: count, and p50, p99, max in seconds."""
-        seconds = sorted(pause.seconds for pause in self.recent() if pause.inside == inside)
-        if not seconds:
-            return {"count": 0}
-        last = len(seconds) - 1
-        return {
-            "count": len(seconds),
-            "p50": seconds[last // 2],
-            "p99": seconds[math.ceil(last * 0.99)],
-            "max": seconds[last],
-        }
+        return _quantiles(pause.seconds for pause in self.recent() if pause.inside == inside)
+
+    def generation_quantiles(self, generation: int) -> dict[str, float]:
+        """The same of the last collections of a generation."""
+        return _quantiles(pause.seconds for pause in self.recent() if pause.generation == generation)
 
     def recent(self, limit: int = RECENT) -> list[Pause]:
         """The last collections, the newest first; at most RECENT are kept."""
@@ -173,3 +168,16 @@ class GcShare:
         self._then, self._before = time.monotonic(), self._stats.seconds
         spent = self._before - before if self._before >= before else self._before  # counted from zero again
         return spent / (self._then - then) if self._then > then else 0.0
+
+
+def _quantiles(pauses: Iterable[float]) -> dict[str, float]:
+    seconds = sorted(pauses)
+    if not seconds:
+        return {"count": 0}
+    last = len(seconds) - 1
+    return {
+        "count": len(seconds),
+        "p50": seconds[last // 2],
+        "p99": seconds[math.ceil(last * 0.99)],
+        "max": seconds[last],
+    }

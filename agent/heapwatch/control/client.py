@@ -37,9 +37,12 @@ class Client:
         return self._ask(self._locate(pid), pid, method, params)
 
     def agents(self) -> list[int]:
-        """Pids of this user's processes with an agent. Sockets of dead processes are taken away."""
+        """Pids of this user's processes with an agent, of root everybody's. Sockets of dead processes are
+        taken away."""
         found = []
-        for folder in search_folders(self._folder, os.getuid(), self._environ):
+        uids = _owners() if os.getuid() == 0 else {os.getuid()}
+        folders = [folder for uid in uids for folder in search_folders(self._folder, uid, self._environ)]
+        for folder in dict.fromkeys(folders):
             for pid, path in sockets(folder):
                 if _listens(path):
                     found.append(pid)
@@ -133,11 +136,11 @@ class Client:
 
 def descendants(pid: int) -> set[int]:
     """The children of process `pid`, their children, and so on."""
-    parents = dict(_parents())
+    above = dict(parents())
     members = {pid}
     grown = True
     while grown:
-        more = {child for child, parent in parents.items() if parent in members} - members
+        more = {child for child, parent in above.items() if parent in members} - members
         members |= more
         grown = bool(more)
     return members - {pid}
@@ -187,8 +190,14 @@ def _owner(pid: int) -> int | None:
         return None
 
 
-def _parents() -> Iterator[tuple[int, int]]:
-    """(pid, parent's pid) of each process."""
+def _owners() -> set[int]:
+    """The users that have processes."""
+    owners = (_owner(int(folder.name)) for folder in PROC.iterdir() if folder.name.isdecimal())
+    return {owner for owner in owners if owner is not None}
+
+
+def parents() -> Iterator[tuple[int, int]]:
+    """(pid, parent's pid) of each process of this machine."""
     for folder in PROC.iterdir():
         if folder.name.isdecimal():
             try:

@@ -21,7 +21,8 @@ RECENT_PAUSES = 20
 def collector(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """The garbage collector: action "stats", "collect" (a full collection), "freeze", or "tune" to a `mode`.
 
-    Bytes and seconds; "pauses" are the last ones, the newest first.
+    Bytes and seconds; "pauses" are the last ones, the newest first; "pause_generations" count since the
+    agent's start, with quantiles of the last ones, from the youngest generation to the oldest.
     """
     before = ProcessReader().resident().rss
     done = _act(agent.tuner, params)
@@ -61,10 +62,19 @@ def _act(tuner: Tuner | None, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _observed(tuner: Tuner | None) -> dict[str, Any]:
     if tuner is None:
-        return {"tuner": None, "pauses": [], "pause_quantiles": {}}
+        return {"tuner": None, "pauses": [], "pause_quantiles": {}, "pause_generations": []}
     stats = tuner.stats
     return {
         "tuner": tuner.status(),
         "pauses": [asdict(pause) for pause in stats.recent(RECENT_PAUSES)],
         "pause_quantiles": {"inside": stats.quantiles(inside=True), "outside": stats.quantiles(inside=False)},
+        "pause_generations": [
+            {
+                "collections": generation.collections,
+                "collected": generation.collected,
+                "seconds": generation.pause_sum,
+                "quantiles": stats.generation_quantiles(number),
+            }
+            for number, generation in enumerate(stats.generations())
+        ],
     }

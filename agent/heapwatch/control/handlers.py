@@ -32,7 +32,7 @@ RECENT = 60.0
 
 
 def info(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Who this process is and how large. Bytes, seconds."""
+    """Who this process is and how large. Bytes, seconds; `watched`: since the agent began."""
     identity, memory, stats = agent.identity, ProcessReader().resident(), agent.sampler.stats()
     return {
         "pid": identity.pid,
@@ -42,6 +42,7 @@ def info(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
         "python": identity.runtime_version,
         "started": identity.started,
         "uptime": time.time() - identity.started,
+        "watched": time.time() - agent.began,
         "rss": memory.rss,
         "peak": memory.highest,
         "live_bytes": stats.get("live_bytes", 0),

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from heapwatch_wire.metrics import DURATION_BUCKETS
+
 from heapwatch.instrument.distribution import Distribution
 from heapwatch.instrument.endpoints import Totals
 
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def requests(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Sums by endpoint since the agent's start: seconds, estimated bytes, statements; bytes that live now."""
+    """Sums by endpoint since the agent's start: seconds, estimated bytes, statements; bytes that live now.
+
+    `in_flight` are those that run now; `durations` count requests by upper bounds in seconds, and beyond.
+    """
     live: Counter[int] = Counter()
     for totals in agent.sampler.totals(live=True):
         live[totals.label] += round(totals.inuse_bytes)
@@ -23,6 +28,7 @@ def requests(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "reason": agent.sampler.reason,
+        "in_flight": 0 if agent.requests is None else len(agent.requests.in_flight.running),
         "endpoints": [
             {**_sums(totals), "live": live[labels.intern(totals.endpoint.name)]}
             for totals in (agent.requests.totals() if agent.requests is not None else [])
@@ -32,12 +38,16 @@ def requests(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sums(totals: Totals) -> dict[str, Any]:
     durations = totals.outcomes.items()
+    every = Distribution(DURATION_BUCKETS)
+    for _, taken in durations:
+        every.merge(taken)
     return {
         "name": totals.endpoint.name,
         "kind": totals.endpoint.kind,
         "requests": totals.requests,
         "outcomes": {outcome: _count(taken) for outcome, taken in durations},
-        "seconds": sum(taken.sum for _, taken in durations),
+        "seconds": every.sum,
+        "durations": {"bounds": every.buckets, "counts": every.counts},
         "allocated": totals.allocated.sum,
         "retained": totals.retained,
         "peak": totals.peak.sum,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 from heapwatch_wire.evidence import Holder, Site, from_json
 
-from heapwatch.cli.commands.top import combine
 from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
 from heapwatch.cli.render import holders_text
+from heapwatch.cli.top.history import History
+from heapwatch.cli.top.reading import read
 from heapwatch.control.client import Client
 
 HELP = "search what holds the objects that a site allocated"
@@ -44,12 +46,12 @@ def _identifier(asking: Client, pid: int, site: str) -> str:
     """The id of the site with a number in the table of `heapwatch top`; an id as it is."""
     if not site.isdecimal() or len(site) > 4:
         return site
-    sites = combine(list(asking.call_family(pid, "top", limit=1000).values()))["sites"]
+    sites = History().view(read(asking, asking.family(pid)), time.time()).sites
     if not 1 <= int(site) <= len(sites):
         raise Failure(
             f"there is no site number {site}", f"there are {len(sites)}: see heapwatch top {pid} --once"
         )
-    return str(sites[int(site) - 1]["id"])
+    return sites[int(site) - 1].id
 
 
 def _text(answer: Any) -> str:
