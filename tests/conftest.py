@@ -20,13 +20,14 @@ try:
 except ModuleNotFoundError:  # an environment that runs only the tests without properties
     pass
 else:
-    settings.register_profile(
-        "fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
-    settings.register_profile("thorough", max_examples=2000, deadline=None)
+    unhurried = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("fast", max_examples=50, derandomize=True, **unhurried)
+    settings.register_profile("thorough", max_examples=2000, **unhurried)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 ROOT = Path(__file__).resolve().parent.parent
+DEADLINE = 120.0
+"""Seconds after which a test gives up waiting: ten times what a slow and busy machine takes."""
 
 
 class Child:
@@ -60,10 +61,10 @@ class Child:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_line(self, text: str, timeout: float = 30.0) -> str:
+    def wait_line(self, text: str, timeout: float = DEADLINE) -> str:
         """The first printed line that contains `text`; fails with all output when it doesn't come."""
         wait_until(lambda: self._find(text) is not None or self.process.poll() is not None, timeout, text)
-        self._reader.join(1.0 if self.process.poll() is not None else 0.0)
+        self._reader.join(10.0 if self.process.poll() is not None else 0.0)
         line = self._find(text)
         assert line is not None, f"{text!r} was not printed (exit {self.process.poll()}):\n{self.output}"
         return line
@@ -71,7 +72,7 @@ class Child:
     def _find(self, text: str) -> str | None:
         return next((line for line in list(self.lines) if text in line), None)
 
-    def stop(self, timeout: float = 10.0) -> int:
+    def stop(self, timeout: float = DEADLINE / 2) -> int:
         """SIGTERM, then SIGKILL to the whole group after `timeout`; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -80,13 +81,13 @@ class Child:
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
         code = self.process.wait()
-        self._reader.join(1.0)
+        self._reader.join(10.0)
         if self.process.stdout is not None:
             self.process.stdout.close()
         return code
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
+def wait_until(condition: Callable[[], Any], timeout: float = DEADLINE, what: str = "") -> Any:
     """The first true result of `condition`, asked every 20 ms; AssertionError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     pause = threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from heapwatch.allocators import AllocatorMemory, Pymalloc, find_malloc, fragmen
 
 
 def test_pymalloc_follows_small_objects(capfd: pytest.CaptureFixture[str]) -> None:
+    gc.collect()  # what this process has for garbage would be freed meanwhile
     before = Pymalloc().memory()
     ballast = [(number, number) for number in range(100_000)]
     after = Pymalloc().memory()
@@ -21,6 +23,7 @@ def test_pymalloc_follows_small_objects(capfd: pytest.CaptureFixture[str]) -> No
 
 
 def test_malloc_follows_big_blocks() -> None:
+    gc.collect()
     before = find_malloc().memory()
     ballast = [bytearray(100_000) for _ in range(100)]
     after = find_malloc().memory()

@@ -26,8 +26,8 @@ def python(spawn: Callable[..., Any], tmp_path: Path) -> Callable[..., str]:
         path = [str(BOOTSTRAP), *map(str, more_path), *filter(None, [os.environ.get("PYTHONPATH")])]
         env = {"PYTHONPATH": os.pathsep.join(path), "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run")}
         child = spawn(sys.executable, "-c", program, env={**env, **environment})
-        assert child.process.wait(30) == 0, child.output
-        child._reader.join(5)
+        assert child.process.wait(120) == 0, child.output
+        child._reader.join(60)
         output: str = child.output
         return output
 
@@ -68,8 +68,8 @@ def test_a_python_without_heapwatch_runs_the_program(spawn: Callable[..., Any]) 
     child = spawn(
         sys.executable, "-S", "-c", "import sitecustomize; print('on')", env={"PYTHONPATH": str(BOOTSTRAP)}
     )
-    assert child.process.wait(30) == 0
-    child._reader.join(5)
+    assert child.process.wait(120) == 0
+    child._reader.join(60)
     assert "heapwatch: not started: No module named" in child.output
     assert child.output.endswith("on")
 

@@ -18,15 +18,18 @@ def stats() -> Iterator[GcStats]:
 
 
 def test_collections_and_pauses_by_generation(stats: GcStats) -> None:
-    gc.collect()
-    stats.reset()
-    for generation, count in ((0, 3), (1, 2), (2, 1)):
-        for _ in range(count):
-            gc.collect(generation)
-    found = list(stats.generations())
+    gc.disable()
+    try:
+        stats.reset()
+        for generation, count in ((0, 3), (1, 2), (2, 1)):
+            for _ in range(count):
+                gc.collect(generation)
+        found = list(stats.generations())
+    finally:
+        gc.enable()
     assert [g.collections for g in found] == [3, 2, 1]
     assert [sum(g.pause_counts) for g in found] == [3, 2, 1]
-    assert all(0 < g.pause_sum < 5 for g in found)
+    assert all(0 < g.pause_sum < 100 for g in found)
 
 
 def test_collected_cycles_are_counted(stats: GcStats) -> None:

@@ -38,13 +38,13 @@ INSTANCE = "web-1-9c2"
 def collector(heapwatch: list[str], spawn: Any, tmp_path: Path) -> str:
     """Address of a collector with a token."""
     words = ["serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"), "--token", TOKEN]
-    line = spawn(*heapwatch, *words).wait_line("listening on", 60)
+    line = spawn(*heapwatch, *words).wait_line("listening on")
     return line.split()[-1]
 
 
 def post(address: str, path: str, body: bytes, **headers: str) -> None:
     request = urllib.request.Request(address + path, body, {"Authorization": f"Bearer {TOKEN}", **headers})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         assert answer.status == 200
 
 
@@ -115,7 +115,7 @@ def test_a_leak_reaches_the_webhook_with_its_evidence_and_ends(
     child.wait_line(
         "firing: HeapwatchMemoryLeak (critical): shop leaks 1kiB/s at Feed.load (shop/feed.py:17)"
     )
-    (alert,) = wait_until(lambda: receiver.alerts("firing"), 10, "a firing alert")
+    (alert,) = wait_until(lambda: receiver.alerts("firing"), what="a firing alert")
     assert alert["annotations"] | {"action": "", "summary": "", "runbook_url": ""} == {
         "action": "",
         "summary": "",
@@ -129,7 +129,7 @@ def test_a_leak_reaches_the_webhook_with_its_evidence_and_ends(
         "change": "Bound the cache: Remove entries of users who left.",
     }
     push_analysis(collector)
-    wait_until(lambda: receiver.alerts("resolved"), 10, "the resolved alert")
+    wait_until(lambda: receiver.alerts("resolved"), what="the resolved alert")
     assert child.stop() == 0
     assert "0 failed" in child.output
 

@@ -74,7 +74,7 @@ def test_prometheus_and_the_embedded_evaluator_say_the_same(
 ) -> None:
     leak = cases["MemoryLeak"].firing
     receiver.page = text_of(leak, 600)
-    wait_until(lambda: receiver.alerts("firing"), 30, "a firing alert by way of Alertmanager")
+    wait_until(lambda: receiver.alerts("firing"), what="a firing alert by way of Alertmanager")
     from_prometheus = said(receiver.alerts("firing"))
     receiver.posts.clear()
 
@@ -85,7 +85,7 @@ def test_prometheus_and_the_embedded_evaluator_say_the_same(
 
     receiver.posts.clear()
     receiver.page = ""
-    wait_until(lambda: receiver.alerts("resolved"), 30, "a resolved alert by way of Alertmanager")
+    wait_until(lambda: receiver.alerts("resolved"), what="a resolved alert by way of Alertmanager")
     assert said(receiver.alerts("resolved")) == from_prometheus
 
 
@@ -96,10 +96,10 @@ def test_the_embedded_evaluator_drives_an_alertmanager(
     sender = Alertmanager(f"http://{alertmanager}", LINKS)
     watch = Watch(lambda: read(receiver.url, ""), receiver.host, [sender])
     watch.step(clock())
-    wait_until(lambda: receiver.alerts("firing"), 15, "a firing alert by way of Alertmanager")
+    wait_until(lambda: receiver.alerts("firing"), what="a firing alert by way of Alertmanager")
     (alert,) = receiver.alerts("firing")
     assert alert["labels"]["alertname"] == "HeapwatchMemoryLeak"
     assert alert["annotations"]["summary"] == "shop leaks 19.53kiB/s at Feed.load (shop/feed.py:17)"
     receiver.page = ""
     watch.step(clock())
-    wait_until(lambda: receiver.alerts("resolved"), 15, "a resolved alert by way of Alertmanager")
+    wait_until(lambda: receiver.alerts("resolved"), what="a resolved alert by way of Alertmanager")

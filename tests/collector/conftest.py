@@ -48,7 +48,7 @@ class Client:
     def request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Answer:
-        connection = http.client.HTTPConnection(self.address, timeout=30)
+        connection = http.client.HTTPConnection(self.address, timeout=120)
         try:
             connection.request(method, path, body, {**self.headers, **(headers or {})})
             answer = connection.getresponse()
@@ -203,4 +203,4 @@ def collector(heapwatch: list[str], tmp_path_factory: pytest.TempPathFactory) ->
         assert process.stdout is not None
         yield Client(process.stdout.readline().strip().rpartition("//")[2])
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0

@@ -62,11 +62,10 @@ def test_pyroscopes_own_sdk_pushes_and_is_read_back(
         )["flamegraph"]
         return set(graph.get("names", []))
 
-    wait_until(lambda: any("hoard" in name for name in functions()), 60, "hoard() in the heap profile")
+    wait_until(lambda: any("hoard" in name for name in functions()), what="hoard() in the heap profile")
     wait_until(
         lambda: "process_cpu" in {t["name"] for t in collector.ask("ProfileTypes")["profileTypes"]},
-        60,
-        "a CPU profile",
+        what="a CPU profile",
     )
 
 
@@ -137,13 +136,13 @@ def test_a_stock_prometheus_scrapes(
     def query(expression: str) -> Any:
         url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.request.quote(expression)}"
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=120) as answer:
                 return json.load(answer)["data"]["result"]
         except OSError:
             return []
 
     (found,) = wait_until(
-        lambda: query('process_memory_usage_bytes{service="scraped"}'), 60, "the scraped value"
+        lambda: query('process_memory_usage_bytes{service="scraped"}'), what="the scraped value"
     )
     assert float(found["value"][1]) == 123456789.0
     assert (found["metric"]["instance"], found["metric"]["version"], found["metric"]["pid"]) == (
@@ -156,7 +155,7 @@ def test_a_stock_prometheus_scrapes(
 
 
 def test_an_opentelemetry_sdk_exports(collector: Any) -> None:
-    exporter = OTLPMetricExporter(f"http://{collector.address}/v1/metrics", timeout=10)
+    exporter = OTLPMetricExporter(f"http://{collector.address}/v1/metrics", timeout=120)
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=60_000)
     provider = MeterProvider([reader], Resource({"service.name": "otel", "service.instance.id": "o1"}))
     meter = provider.get_meter("test")

@@ -30,7 +30,7 @@ class Shelf:
         self.failing = False
 
     def insert(self, table: Table, rows: Any) -> None:
-        assert self.open.wait(10)
+        assert self.open.wait(120)
         if self.failing:
             raise OSError("disk full")
         self.inserts.append((table.name, rows.num_rows))
@@ -79,7 +79,7 @@ def submit_all(writer: Writer, batches: list[Batch]) -> list[threading.Thread]:
 def test_a_full_house_is_committed_at_once(make_writer: Any, shelf: Shelf) -> None:
     writer = make_writer(interval=60, full=5)
     for thread in submit_all(writer, [a_batch() for _ in range(5)]):
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
     assert shelf.inserts == [("series", 1), ("points", 5), ("instances", 5)]
 
@@ -91,7 +91,7 @@ def test_nobody_is_answered_before_it_is_durable(make_writer: Any, shelf: Shelf,
     wait_until(lambda: writer.pending == 70)
     assert thread.is_alive()
     shelf.open.set()
-    thread.join(10)
+    thread.join(60)
     assert (writer.pending, shelf.rows(POINTS)) == (0, 1)
 
 
@@ -103,7 +103,7 @@ def test_too_much_at_once_is_refused_and_later_taken(make_writer: Any, shelf: Sh
     with pytest.raises(Overloaded):
         writer.submit(a_batch(size=20))
     shelf.open.set()
-    threads[0].join(10)
+    threads[0].join(60)
     writer.submit(a_batch(size=20))
     # One that is larger than the limit is taken when nothing else waits: else it never would be.
     writer.submit(a_batch(size=500))
@@ -123,7 +123,7 @@ def test_a_failed_commit_is_told_to_all_and_the_next_succeeds(make_writer: Any, 
 def test_a_repeated_delivery_is_acknowledged_and_not_stored_again(make_writer: Any, shelf: Shelf) -> None:
     writer = make_writer(interval=60, full=3)
     for thread in submit_all(writer, [a_batch(key=5), a_batch(key=5), a_batch(key=6)]):
-        thread.join(10)
+        thread.join(60)
     assert shelf.rows(POINTS) == 2
 
 
@@ -132,7 +132,7 @@ def test_closing_commits_what_waits(make_writer: Any, shelf: Shelf, wait_until: 
     (thread,) = submit_all(writer, [a_batch()])
     wait_until(lambda: writer.pending)
     writer.close()
-    thread.join(10)
+    thread.join(60)
     assert shelf.rows(POINTS) == 1
     with pytest.raises(CommitFailed, match="stopping"):
         writer.submit(a_batch())
@@ -155,7 +155,7 @@ def test_senders_are_told_to_wait_or_to_come_again(
     wait_until(lambda: writer.pending)
     assert push() == (429, "1")
     shelf.open.set()
-    waiting.join(10)
+    waiting.join(60)
     shelf.failing = True
     assert push() == (503, "5")
     shelf.failing = False

@@ -293,7 +293,7 @@ def leaking_analysis(now: float) -> Analysis:
 
 def post(url: str, body: bytes, content_type: str) -> None:
     request = urllib.request.Request(url, body, {"Content-Type": content_type})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         assert answer.status == 200
 
 
@@ -351,7 +351,7 @@ def serve(built: None, heapwatch: list[str], tmp_path_factory: pytest.TempPathFa
     for child in children:
         child.terminate()
     for child in children:
-        child.wait(20)
+        child.wait(120)
         assert child.stdout is not None
         child.stdout.close()
 
@@ -385,7 +385,7 @@ def locked(serve: Serve) -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     # Not for the whole session: while it runs, Playwright occupies this thread's event loop.
-    expect.set_options(timeout=15_000)
+    expect.set_options(timeout=120_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium",
@@ -403,7 +403,7 @@ class Visit:
         self.complaints: list[str] = []
         self.context = browser.new_context(timezone_id=TIME_ZONE, locale="en-GB", **options)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(120_000)
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         self.context.route("**/*", self._guard)

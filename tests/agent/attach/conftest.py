@@ -58,7 +58,7 @@ def target(spawn: Callable[..., Any], place: dict[str, str]) -> Callable[..., An
 
     def start(program: str, python: str = WITHOUT_HEAPWATCH) -> Any:
         child = spawn(python, "-c", PRELUDE + program, env={**place, "PYTHONPATH": ""})
-        child.wait_line("ready", 60)
+        child.wait_line("ready")
         return child
 
     return start
@@ -74,7 +74,7 @@ def command(heapwatch: Sequence[str], place: dict[str, str]) -> Callable[..., st
             env={**os.environ, **place},
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=120,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr

@@ -153,7 +153,7 @@ def test_a_python_that_is_too_old_is_named(target: Callable[..., Any], command: 
 
 
 STUCK = {
-    "asleep with the interpreter in its hands": "ctypes.PyDLL(None).usleep(4_000_000)",
+    "asleep with the interpreter in its hands": "ctypes.PyDLL(None).read(gate, bytes(1), 1)",
     "computing with the interpreter in its hands": "sum(range(300_000_000))",
 }
 
@@ -165,14 +165,20 @@ def test_one_that_is_stuck_is_left_as_it_was(
     command: Callable[..., str],
     state_of: Callable[..., dict[str, Any]],
     wait_until: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
+    os.mkfifo(tmp_path / "gate")
+    gate = os.open(tmp_path / "gate", os.O_RDWR)
+    opened = f"gate = os.open({str(tmp_path / 'gate')!r}, os.O_RDWR)\n"
     stuck = f"tell()\nready()\n{STUCK[state]}\nprint('free', flush=True)\n"
-    child = target(stuck + "while True: time.sleep(100)")
+    child = target(opened + stuck + "while True: time.sleep(100)")
     before = json.loads(child.wait_line("state").removeprefix("state "))
     said = command("attach", child.pid, "--timeout", "0.5", code=1)
     assert "ran no Python code of ours within 0.5 s" in said
     assert "no agent runs there, nor will later" in said
-    child.wait_line("free", 60)
+    os.write(gate, b"1")
+    os.close(gate)
+    child.wait_line("free")
     wait_until(lambda: state_of(child)["threads"] == before["threads"])
     after = state_of(child)
     assert after["ours"] == []

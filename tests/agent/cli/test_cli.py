@@ -40,7 +40,11 @@ while os.getpid() == main or os.getppid() == main:
 @pytest.fixture
 def place(tmp_path: Path) -> dict[str, str]:
     """Environment of a service and of the commands that look at it."""
-    return {"HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run"), "HEAPWATCH_SAMPLING_INTERVAL": "4096"}
+    return {
+        "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run"),
+        "HEAPWATCH_SAMPLING_INTERVAL": "4096",
+        "HEAPWATCH_SAMPLING_BUDGET": "0",
+    }
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def command(heapwatch: list[str], place: dict[str, str]) -> Callable[..., subpro
             env={**os.environ, **place},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
@@ -71,7 +75,7 @@ def service(spawn: Any, wait_until: Any, place: dict[str, str], heapwatch: list[
             *heapwatch, "run", "--service", "shop", "--", sys.executable, str(script), *arguments, env=place
         )
         child.wait_line("ready")
-        wait_until(lambda: len(list((tmp_path / "run").glob("*.sock"))) >= sockets, 30, "sockets")
+        wait_until(lambda: len(list((tmp_path / "run").glob("*.sock"))) >= sockets, what="sockets")
         return child
 
     return start

@@ -113,7 +113,7 @@ def test_tools_come_and_go_in_any_order(tool: str, order: str, above: Path, tmp_
     seen, left, intact = json.loads(done.stdout.splitlines()[-1])
     for step, enabled, reached, rewraps, new in seen:
         assert reached == 1, step
-        assert new == pytest.approx(1500 * 2057 if enabled else 0, rel=0.2), step
+        assert new == pytest.approx(1500 * 2057 if enabled else 0, rel=0.2, abs=1), step
         covered = order.index("t") < order.index("W") < order.index("q")
         assert rewraps == (1 if covered and step in order[order.index("q") :] else 0), step
     assert left < 20_000
@@ -140,7 +140,7 @@ def test_a_lost_hook_is_said_in_the_log(above: Path, spawn: Callable[..., Any], 
     before = f"import sys; sys.path.append({str(above)!r}); import above; above.start()\n"
     program = before + SERVICE.format(code="above.stop()")
     child = spawn(sys.executable, "-c", program, env={"HEAPWATCH_RUNTIME_DIR": str(tmp_path)})
-    said = child.wait_line("another tool put other allocators in the place of the sampler's", 60)
+    said = child.wait_line("another tool put other allocators in the place of the sampler's")
     assert "what was allocated before is no longer known" in said
     assert child.process.poll() is None
 
@@ -166,7 +166,7 @@ def test_the_whole_agent_runs_in_pythons_own_modes(
 ) -> None:
     env = {"COLLECTOR": collector.url, "HEAPWATCH_RUNTIME_DIR": str(tmp_path), **environment}
     child = spawn(sys.executable, *options, "-c", SERVICE.format(code=""), env=env)
-    child.wait_line("kept", 60)
+    child.wait_line("kept")
 
     def kept_is_seen() -> bool:
         latest = collector.profiles()[-1:]
@@ -176,7 +176,7 @@ def test_the_whole_agent_runs_in_pythons_own_modes(
             for sample in pushed.profile.samples
         )
 
-    wait_until(kept_is_seen, 60)
+    wait_until(kept_is_seen)
     child.process.terminate()
-    child.process.wait(30)
+    child.process.wait(120)
     assert child.lines == ["ready", "kept"], child.output

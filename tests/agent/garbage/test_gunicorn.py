@@ -47,7 +47,7 @@ def pre_fork(server, worker):
 
 
 def get(port: int) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("GET", "/")
         answer = connection.getresponse()
@@ -155,7 +155,7 @@ def test_workers_share_what_was_frozen_before_the_fork(
     assert service.ask()["frozen"] > 100_000
     pid = str(service.worker())
     shown = spawn(*heapwatch, "gc", pid, "--json", "--runtime-dir", str(service.runtime))
-    shown.process.wait(20)
+    shown.process.wait(120)
     shown.stop()
     assert json.loads(shown.output)[pid]["enabled"]
     text = spawn(*heapwatch, "gc", pid, "--tune", "observe", "--runtime-dir", str(service.runtime))

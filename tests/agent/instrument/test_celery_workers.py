@@ -59,13 +59,13 @@ def celery(broker: str, start_python: Callable[..., Any]) -> Iterator[Any]:
     from celery import Celery
 
     command = ("celery", "-A", "shop:app", "worker", "-c", "1", "-l", "info", "--without-mingle")
-    start_python(SHOP, *command, BROKER=broker).wait_line("ready.", timeout=90)
+    start_python(SHOP, *command, BROKER=broker).wait_line("ready.")
     with Celery("client", broker=broker, backend=broker) as client:
         yield client
 
 
 def run(celery: Any, name: str, **arguments: Any) -> Any:
-    return celery.send_task(name, kwargs=arguments).get(timeout=90, propagate=False)
+    return celery.send_task(name, kwargs=arguments).get(timeout=120, propagate=False)
 
 
 def test_tasks_are_measured_by_name_and_outcome(celery: Any) -> None:

@@ -106,11 +106,11 @@ def test_a_request_that_ends_while_the_table_is_read_does_not_wait_and_is_counte
     def read() -> None:
         with endpoints._lock:
             reading.set()
-            done.wait(30)
+            done.wait(120)
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert reading.wait(30)
+    assert reading.wait(120)
     for _ in range(2 * BATCH):
         endpoints.record(endpoint("a"), ENDED)
     done.set()

@@ -64,7 +64,7 @@ def test_a_request_is_labelled_while_it_runs_and_counted_at_its_end(
     [totals] = requests.totals()
     assert totals.endpoint == Endpoint("POST /p/<int:id>", "request", "POST", "/p/<int:id>")
     assert counted(requests) == {("POST /p/<int:id>", "201"): 1}
-    assert 0 < totals.outcomes["201"].sum < 1
+    assert 0 < totals.outcomes["201"].sum < 100
 
 
 @pytest.mark.parametrize("how", ["exhausted", "closed", "forgotten", "unread"])

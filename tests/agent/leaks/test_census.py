@@ -18,7 +18,7 @@ def things() -> list[Thing]:
 
 def pauses() -> tuple[list[float], Census]:
     waited: list[float] = []
-    return waited, take(walk(), 5.0, waited.append, 1e9)
+    return waited, take(walk(), 600.0, waited.append, 1e9)
 
 
 def test_everything_is_counted_when_there_is_time(things: list[Thing]) -> None:
@@ -35,11 +35,12 @@ def test_everything_is_counted_when_there_is_time(things: list[Thing]) -> None:
 
 def test_with_little_time_some_stand_for_the_others_and_the_margin_says_so(things: list[Thing]) -> None:
     _, whole = pauses()
-    census = take(walk(), whole.cpu / 2, lambda seconds: None, 1e9)
+    census = take(walk(), whole.cpu / 8, lambda seconds: None, 1e9)
     assert census.stride > 1
     if census.complete:  # Else the time did not even do for following the lists.
         counted = census.types[f"{__name__}.Thing"]
-        assert counted.objects == pytest.approx(len(things), abs=3 * counted.objects_margin)
+        within = 3 * counted.objects_margin  # which is of 95%
+        assert counted.objects == pytest.approx(len(things), abs=within)
 
 
 def test_no_type_takes_more_than_there_is() -> None:

@@ -56,7 +56,8 @@ class World:
 
     def __init__(self, sampler: Any, identity: Identity, rate: float = 3.0, **settings: Any) -> None:
         self.sampler, self.rate, self.now = sampler, rate, START
-        self.tracker = LeakTracker(sampler, AgentSettings(**settings), identity)
+        # The heap that is searched is that of the whole test run.
+        self.tracker = LeakTracker(sampler, AgentSettings(**{"holders_budget": 1.0, **settings}), identity)
         self.label = sampler.labels.intern("GET /feed")
 
     def run(self, seconds: float, tick: float = 1.0) -> None:

@@ -229,7 +229,7 @@ while not heap.done:
 for kind, size in true.items():
     assert abs(counted[kind] - size) < 0.05 * size, (kind, counted[kind], size)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_sampled_censuses_are_right_on_average() -> None:
@@ -238,12 +238,12 @@ def test_sampled_censuses_are_right_on_average() -> None:
     for _ in range(20):
         heap, count, variance = walk(), 0.0, 0.0
         while not heap.done:
-            for kind, objects, _, spread, _ in heap.census(50, 1.0):
+            for kind, objects, _, spread, _ in heap.census(20, 1.0):
                 if kind is Thing:
                     count, variance = count + objects, variance + spread
         estimates.append((count, variance))
-    within = sum(abs(count - len(things)) < 2 * variance**0.5 for count, variance in estimates)
-    assert within >= 14
+    within = sum(abs(count - len(things)) < 3 * variance**0.5 for count, variance in estimates)
+    assert within >= 17
     mean = sum(count for count, _ in estimates) / len(estimates)
     assert abs(mean - len(things)) < 0.05 * len(things)
 

@@ -173,7 +173,7 @@ def test_the_command_explains_the_reference_app(
     )
     child = spawn(*heapwatch, "run", "--", sys.executable, str(script), env=env)
     child.wait_line("ready")
-    wait_until(lambda: list((tmp_path / "run").glob("*.sock")), 30, "socket")
+    wait_until(lambda: list((tmp_path / "run").glob("*.sock")), what="socket")
 
     def memory(*options: str) -> str:
         command = [*heapwatch, "memory", str(child.pid), *options]

@@ -37,7 +37,7 @@ def application(environ, start_response):
     return [str(os.getpid()).encode()]
 """
 OF_LOAD, OF_KEEP = 3000 * 1033, 300 * 1033
-SAMPLED = {"HEAPWATCH_SAMPLING_INTERVAL": "4096", "HEAPWATCH_SAMPLING_BUDGET": "0"}
+SAMPLED = {"HEAPWATCH_SAMPLING_INTERVAL": "1024", "HEAPWATCH_SAMPLING_BUDGET": "0"}
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def serve(
             env={"HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run"), **SAMPLED},
             cwd=tmp_path,
         )
-        gunicorn.wait_line("Booting worker", 60)
+        gunicorn.wait_line("Booting worker")
         return gunicorn, port
 
     return start
@@ -70,7 +70,7 @@ def ask(heapwatch: Sequence[str], tmp_path: Path) -> Callable[..., str]:
         environment = {**os.environ, "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run")}
         command = [*heapwatch, *map(str, arguments)]
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=90, check=False
+            command, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -80,7 +80,7 @@ def ask(heapwatch: Sequence[str], tmp_path: Path) -> Callable[..., str]:
 
 def get(port: int, path: str) -> int:
     """The pid of the worker that answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -99,7 +99,7 @@ def serve_both(port: int, wait_until: Callable[..., Any]) -> set[int]:
         served[pid] = served.get(pid, 0) + 1
         return len(served) == 2 and min(served.values()) >= 20
 
-    wait_until(enough, 90)
+    wait_until(enough)
     return set(served)
 
 
@@ -177,7 +177,7 @@ def test_workers_get_an_agent_under_load_and_lose_no_request(
 ) -> None:
     gunicorn, port = serve([])
     answered = load(port)
-    wait_until(lambda: len(set(answered)) == 2, 60)
+    wait_until(lambda: len(set(answered)) == 2)
     said = ask("attach", gunicorn.pid, "--children", "--service", "shop")
     assert said.count("attached to process") == 3
     agents = {agent["pid"] for agent in json.loads(ask("ps", "--json"))}

@@ -41,12 +41,12 @@ def test_workers_of_multiprocessing_are_seen_each_for_itself(
     method: str, run: Callable[..., Any], live_by_pid: LiveByPid, wait_until: Callable[..., Any]
 ) -> None:
     child = run(MULTIPROCESSING.format(method=method), "-W", "ignore::DeprecationWarning")
-    child.wait_line("waiting", 60)
+    child.wait_line("waiting")
     workers = [int(line.split()[1]) for line in child.lines if line.startswith("worker")]
-    wait_until(lambda: all(live_by_pid("keep")[pid] > 2_000_000 for pid in workers), 60)
+    wait_until(lambda: all(live_by_pid("keep")[pid] > 2_000_000 for pid in workers))
     child.process.terminate()
     child.wait_line("exit codes [0, 0]")
-    assert child.process.wait(30) == 0
+    assert child.process.wait(120) == 0
     assert not re.search("Traceback|heapwatch:", child.output), child.output
 
 
@@ -70,12 +70,12 @@ def test_programs_that_a_program_starts_are_seen_if_they_are_python(
     run: Callable[..., Any], live_by_pid: LiveByPid, wait_until: Callable[..., Any]
 ) -> None:
     child = run(SUBPROCESSES)
-    assert child.wait_line("shell", 60) == "shell 42 0"
+    assert child.wait_line("shell") == "shell 42 0"
     inner = int(child.wait_line("inner").split()[1])
-    wait_until(lambda: live_by_pid("<module>")[inner] > 2_000_000, 60)
+    wait_until(lambda: live_by_pid("<module>")[inner] > 2_000_000)
     child.process.terminate()
     child.wait_line("exit code 7")
-    assert child.process.wait(30) == 0
+    assert child.process.wait(120) == 0
 
 
 ENDINGS = """
@@ -102,8 +102,8 @@ def test_every_ending_is_quick_and_quiet_while_daemon_threads_allocate(
     ending: str, code: int, run: Callable[..., Any]
 ) -> None:
     child = run(ENDINGS.format(ending=ending), "-W", "ignore::DeprecationWarning")
-    assert child.process.wait(60) == code
-    child._reader.join(5)
+    assert child.process.wait(120) == code
+    child._reader.join(60)
     assert child.lines == [f"child {code}"], child.output
 
 
@@ -119,7 +119,7 @@ count = 0
 signal.signal(signal.SIGALRM, handle)
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 until = time.monotonic() + 3
-while time.monotonic() < until:
+while time.monotonic() < until or count <= 100:
     grown = []
     for number in range(1000):
         grown.append(str(number) * 100)
@@ -134,10 +134,10 @@ print("caught", count, status["sampler"]["hooks_intact"], status["errors"], flus
 
 def test_signals_in_the_middle_of_allocations_are_handled(run: Callable[..., Any]) -> None:
     child = run(SIGNALS)
-    said = re.fullmatch(r"caught (\d+) 1 {}", child.wait_line("caught", 60))
+    said = re.fullmatch(r"caught (\d+) 1 {}", child.wait_line("caught"))
     assert said, child.output
     assert int(said[1]) > 100
-    assert child.process.wait(30) == 0
+    assert child.process.wait(120) == 0
 
 
 GREENLETS = """
@@ -153,10 +153,12 @@ def work():
         keep()
         gevent.sleep(0.01)
 gevent.joinall([gevent.spawn(work) for _ in range(3)])
-busy_until = time.monotonic() + 3
-while time.monotonic() < busy_until:  # No greenlet gets a turn; the agent does.
-    sum(range(1000))
-status = heapwatch.status()
+give_up = time.monotonic() + 60
+while True:  # No greenlet gets a turn; the agent does.
+    sum(range(1_000_000))
+    status = heapwatch.status()
+    if status["collector"]["delivered"] >= 6 or time.monotonic() > give_up:
+        break
 assert status["collector"]["delivered"] >= 6, status
 if os.fork() == 0:
     keep()
@@ -195,9 +197,9 @@ def test_greenlets_and_the_agent_leave_each_other_alone(
     }
     program = GREENLETS.format(first=order[0], second=order[1])
     child = spawn(sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, env=settings)
-    assert child.wait_line("exit code", 90) == "exit code 0 {}"
-    assert child.process.wait(30) == 0
-    child._reader.join(5)
+    assert child.wait_line("exit code") == "exit code 0 {}"
+    assert child.process.wait(120) == 0
+    child._reader.join(60)
     forked = int(child.wait_line("child").split()[1])
     live = live_by_pid("keep")
     assert live[child.pid] > 9_000_000
@@ -227,9 +229,9 @@ def test_coroutines_are_seen_and_the_loop_ends_well(
     run: Callable[..., Any], live_by_pid: LiveByPid, wait_until: Callable[..., Any]
 ) -> None:
     child = run(ASYNCIO)
-    child.wait_line("kept", 60)
-    wait_until(lambda: live_by_pid("keep")[child.pid] > 2_500_000, 60)
+    child.wait_line("kept")
+    wait_until(lambda: live_by_pid("keep")[child.pid] > 2_500_000)
     child.process.terminate()
-    assert child.process.wait(30) == 0
-    child._reader.join(5)
+    assert child.process.wait(120) == 0
+    child._reader.join(60)
     assert child.lines == ["kept"], child.output

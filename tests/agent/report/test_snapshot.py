@@ -30,12 +30,12 @@ def test_the_ending_tells_the_format(
     script.write_text(SERVICE)
     child = spawn(*heapwatch, "run", "--", sys.executable, str(script), env=place)
     child.wait_line("ready")
-    wait_until(lambda: list((tmp_path / "run").glob("*.sock")), 30, "socket")
+    wait_until(lambda: list((tmp_path / "run").glob("*.sock")), what="socket")
 
     def written(name: str) -> bytes:
         path = tmp_path / name
         command = [*heapwatch, "snapshot", str(child.pid), "-o", str(path)]
-        subprocess.run(command, env={**os.environ, **place}, check=True, timeout=30, capture_output=True)
+        subprocess.run(command, env={**os.environ, **place}, check=True, timeout=120, capture_output=True)
         return path.read_bytes()
 
     assert b"keep (" in written("heap.folded")

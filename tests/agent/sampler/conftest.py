@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 SOURCES = HERE.parents[2] / "agent" / "heapwatch" / "_sampler"
 SMALL_TABLES = ("-DLIVE_LIMIT=4096", "-DSTACK_LIMIT=64", "-DROW_LIMIT=128", "-DLIFETIME_LIMIT=32")
 RUNNER = shlex.split(os.environ.get("HEAPWATCH_TEST_RUNNER", ""))
-TIMEOUT = float(os.environ.get("HEAPWATCH_TEST_TIMEOUT", "120"))
+TIMEOUT = float(os.environ.get("HEAPWATCH_TEST_TIMEOUT", "300"))
 
 PRELUDE = """
 import gc, importlib.util, json, os, sys, threading, time

@@ -14,6 +14,7 @@ EXERCISE = """
     grown = [native.grow(OBJ, (10, 600, 50, 5000, 513, 512)) for _ in range(200)]
     before = live("site")
     native.drop(first); native.drop(second)
+    del first, second
     stats = sampler.stats()
     result = before, live("site"), stats
 """
@@ -33,10 +34,10 @@ def test_sampling_works_under_each_of_pythons_allocators(sampled, allocator) -> 
 @pytest.mark.parametrize("order", ["before", "after", "stopped before", "stopped after"])
 def test_tracemalloc_may_come_and_go_in_any_order(sampled, order) -> None:
     begin = {
-        "before": "tracemalloc.start(5); sampler.start(1024, 32)",
-        "after": "sampler.start(1024, 32); tracemalloc.start(5)",
-        "stopped before": "tracemalloc.start(5); sampler.start(1024, 32); kept = make(); tracemalloc.stop()",
-        "stopped after": "sampler.start(1024, 32); tracemalloc.start(5); kept = make(); tracemalloc.stop()",
+        "before": "tracemalloc.start(5); sampler.start(128, 32)",
+        "after": "sampler.start(128, 32); tracemalloc.start(5)",
+        "stopped before": "tracemalloc.start(5); sampler.start(128, 32); kept = make(); tracemalloc.stop()",
+        "stopped after": "sampler.start(128, 32); tracemalloc.start(5); kept = make(); tracemalloc.stop()",
     }[order]
     result = sampled(f"""
         import tracemalloc

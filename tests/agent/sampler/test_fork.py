@@ -7,7 +7,7 @@ import pytest
 
 def test_a_child_keeps_what_it_inherited_and_counts_its_own(sampled) -> None:
     result = sampled("""
-        sampler.start(1024, 16, seed=9)
+        sampler.start(256, 16, seed=9)
         def before():
             return native.hold(OBJ, 200, 10_000)
         def after():
@@ -20,6 +20,7 @@ def test_a_child_keeps_what_it_inherited_and_counts_its_own(sampled) -> None:
             stats = sampler.stats()
             seen = [live("before")[0], allocated("before")[0], live("after")[0], stats["pre_fork_samples"]]
             native.drop(handle)
+            del handle
             seen += [live("before")[0], sampler.stats()["pre_fork_samples"], stats["hooks_intact"]]
             os.write(writer, json.dumps(seen).encode())
             os._exit(0)

@@ -78,10 +78,10 @@ def test_a_resized_array_counts_with_its_new_size(sampled) -> None:
         shrink(array)
         result = before, grown, (live("grow")[1], live("shrink")[1]), failed
     """)
-    assert before == pytest.approx(500_000, rel=0.02)
-    assert grown == [0, pytest.approx(3_000_000, rel=0.01)]
+    assert before == pytest.approx(500_000, rel=0.04)
+    assert grown == [pytest.approx(0, abs=20_000), pytest.approx(3_000_000, rel=0.01)]
     assert failed == pytest.approx(3_000_000, rel=0.01)
-    assert shrunk == [0, pytest.approx(1_000_000, rel=0.01)]
+    assert shrunk == [pytest.approx(0, abs=20_000), pytest.approx(1_000_000, rel=0.01)]
 
 
 def test_threads_and_contexts_are_seen_and_old_arrays_are_freed_well(sampled) -> None:

@@ -53,7 +53,7 @@ def test_the_profile_of_the_peak_outlives_the_peak(sampled) -> None:
 def test_a_higher_peak_takes_the_place_of_a_lower_one(sampled) -> None:
     result = sampled(f"""
         {PEAK}
-        sampler.start(4096, 16, seed=5)
+        sampler.start(512, 16, seed=5)
         def low():
             return native.hold(MEM, 2000, 2000)
         def high():

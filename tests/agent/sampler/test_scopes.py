@@ -10,7 +10,7 @@ SETUP = """
 import asyncio, contextvars
 work = contextvars.ContextVar("work")
 sampler.follow(work)
-sampler.start(1024, 64, 7)
+sampler.start(256, 64, 7)
 def begin(label, around=None):
     scope = sampler.Scope()
     scope.label = label
@@ -53,7 +53,7 @@ result = [before, scope.counts(), scope.close(), scope.counts()]
     assert retained == pytest.approx(SIZE, rel=0.15)
     assert peak == pytest.approx(3 * SIZE, rel=0.15)
     assert freed[2] < 0.05 * SIZE
-    assert closed[:2] == freed[:2]
+    assert closed[:2] == pytest.approx(freed[:2], rel=0.01)  # what the counts themselves take
     assert after == [0, 0, 0, 0]
 
 
