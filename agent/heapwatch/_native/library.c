@@ -11,12 +11,7 @@ static struct native_thread *this_thread(void)
     return &self;
 }
 
-static void *call_real_malloc(size_t size)
-{
-    return real.malloc(size);
-}
-
-struct native_library library = {.thread = this_thread, .real_malloc = call_real_malloc};
+struct native_library library = {.thread = this_thread};
 
 EXPORT struct native_library *heapwatch_native_1(void)
 {

@@ -53,7 +53,7 @@ struct native_library {
     _Atomic(const struct native_sampler *) sampler; /* set once, never taken back */
     _Atomic uint32_t epoch; /* 0: no sampler yet. Each change makes every thread draw anew */
     struct native_thread *(*thread)(void);
-    void *(*real_malloc)(size_t);
+    void *(*real_malloc)(size_t); /* as it was found: code of the allocator, not of the library */
 };
 
 #endif

@@ -61,6 +61,7 @@ static void resolve(void)
     found.munmap = find("munmap", found.munmap);
     found.mremap = find("mremap", found.mremap);
     real = found;
+    library.real_malloc = found.malloc;
     resolving = false;
 }
 

@@ -51,8 +51,9 @@ def test_jemalloc_tells_what_is_used_and_gives_back_the_rest(
     assert trimmed["rss"] < full["rss"] - 90e6
 
 
-def test_mimalloc_tells_what_it_holds(heapwatch: Sequence[str]) -> None:
-    full, trimmed = run(heapwatch, "--malloc", "mimalloc")
+@pytest.mark.parametrize("options", [["--malloc", "mimalloc"], ["--native", "--malloc", "mimalloc"]])
+def test_mimalloc_tells_what_it_holds(heapwatch: Sequence[str], options: list[str]) -> None:
+    full, trimmed = run(heapwatch, *options)
     assert full["malloc"]["allocator"] == "mimalloc"
     assert full["explained"] > 0.95
     assert full["parts"]["malloc held"] > 100e6

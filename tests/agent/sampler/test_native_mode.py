@@ -6,6 +6,7 @@ import os
 import subprocess
 
 import pytest
+from heapwatch import preload
 
 SIZES = (1, 100, 488, 512, 513, 2000, 70_000)
 
@@ -72,6 +73,15 @@ def test_each_block_is_counted_once_whoever_serves_it(native_sampled, domain, al
 
 def test_objects_of_python_are_counted_once(native_sampled, many_objects) -> None:
     counted, truth = native_sampled(many_objects)
+    assert counted == pytest.approx(truth, rel=0.01)
+
+
+@pytest.mark.parametrize("allocator", sorted(preload.PACKAGES))
+def test_they_are_counted_once_in_front_of_another_allocator(
+    sampled, preloaded, many_objects, allocator
+) -> None:
+    both = preload.preload(preloaded["LD_PRELOAD"], preload.allocator(allocator), present="")
+    counted, truth = sampled(many_objects, env={"LD_PRELOAD": both})
     assert counted == pytest.approx(truth, rel=0.01)
 
 
@@ -395,6 +405,29 @@ def test_a_library_in_front_of_ours_leaves_native_mode_off(sampled, preloaded, t
     code = "sampler.start(64, 16); kept = [str(i) for i in range(1000)]; result = sampler.stats()['native']"
     assert sampled(code, env={"LD_PRELOAD": f"{other}:{preloaded['LD_PRELOAD']}"}) == 0
     assert sampled(code, env={"LD_PRELOAD": f"{preloaded['LD_PRELOAD']}:{other}"}) == 1
+
+
+def test_what_an_allocator_behind_ours_maps_is_not_counted_again(sampled, preloaded, tmp_path) -> None:
+    source, other = tmp_path / "other.c", tmp_path / "other.so"
+    source.write_text("""
+        #include <sys/mman.h>
+        void *__libc_malloc(unsigned long);
+        void *malloc(unsigned long size) {
+            if (size >= 1 << 20)
+                mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            return __libc_malloc(size);
+        }
+    """)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(other), str(source)], check=True)
+    code = """
+        sampler.start(1000, 16)
+        def made():
+            return native.allocate(C, 8 << 20)
+        address = made()
+        result = live("made")[1]
+    """
+    held = sampled(code, env={"LD_PRELOAD": f"{preloaded['LD_PRELOAD']}:{other}"})
+    assert held == pytest.approx(8 << 20, rel=0.001)
 
 
 def test_many_modules_of_the_standard_library_load_under_it(native_sampled) -> None:
