@@ -13,23 +13,25 @@
 
 /* --- blocks that a sample point fell into; apart and never inlined, so that the others need no frame ------- */
 
-static __attribute__((noinline)) void *malloc_due(size_t size, const void *caller)
+/* The block, entered when it is there and is to be sampled. */
+static void *entered(void *address, size_t size, uint32_t interval, const void *caller)
 {
-    uint32_t interval = take(size);
-    void *address = real.malloc(size);
     if (interval && address)
         begin(address, size, interval, caller, false);
     return address;
+}
+
+static __attribute__((noinline)) void *malloc_due(size_t size, const void *caller)
+{
+    uint32_t interval = take(size);
+    return entered(real.malloc(size), size, interval, caller);
 }
 
 static __attribute__((noinline)) void *calloc_due(size_t count, size_t each, const void *caller)
 {
     size_t size;
     uint32_t interval = __builtin_mul_overflow(count, each, &size) ? 0 : take(size);
-    void *address = real.calloc(count, each);
-    if (interval && address)
-        begin(address, size, interval, caller, false);
-    return address;
+    return entered(real.calloc(count, each), size, interval, caller);
 }
 
 static void *move_early(void *old, size_t size)
@@ -49,9 +51,7 @@ static __attribute__((noinline)) void *realloc_due(void *old, size_t size, bool 
     uint32_t interval = is_due ? take(size) : 0;
     const struct native_sampler *sampler = maybe_sampled(old);
     bool was_sampled = sampler && old && end(sampler, old, &ended);
-    void *address = real.realloc(old, size);
-    if (interval && address)
-        begin(address, size, interval, caller, false);
+    void *address = entered(real.realloc(old, size), size, interval, caller);
     if (was_sampled && !address && size)
         restore(sampler, &ended);
     return address;
@@ -60,19 +60,13 @@ static __attribute__((noinline)) void *realloc_due(void *old, size_t size, bool 
 static void *aligned_due(void *(*allocate)(size_t, size_t), size_t alignment, size_t size, const void *caller)
 {
     uint32_t interval = take(size);
-    void *address = allocate(alignment, size);
-    if (interval && address)
-        begin(address, size, interval, caller, false);
-    return address;
+    return entered(allocate(alignment, size), size, interval, caller);
 }
 
 static void *paged_due(void *(*allocate)(size_t), size_t size, const void *caller)
 {
     uint32_t interval = take(size);
-    void *address = allocate(size);
-    if (interval && address)
-        begin(address, size, interval, caller, false);
-    return address;
+    return entered(allocate(size), size, interval, caller);
 }
 
 static __attribute__((noinline)) void free_maybe_sampled(const struct native_sampler *sampler, void *address)
@@ -99,12 +93,17 @@ EXPORT void *calloc(size_t count, size_t each)
     return real.calloc(count, each);
 }
 
-EXPORT void *realloc(void *old, size_t size)
+static inline void *resize(void *old, size_t size, const void *caller)
 {
     bool is_due = due(size);
     if (unlikely(is_due || is_early(old) || maybe_sampled(old)))
-        return realloc_due(old, size, is_due, CALLER);
+        return realloc_due(old, size, is_due, caller);
     return real.realloc(old, size);
+}
+
+EXPORT void *realloc(void *old, size_t size)
+{
+    return resize(old, size, CALLER);
 }
 
 EXPORT void *reallocarray(void *old, size_t count, size_t each)
@@ -114,10 +113,7 @@ EXPORT void *reallocarray(void *old, size_t count, size_t each)
         errno = ENOMEM;
         return NULL;
     }
-    bool is_due = due(size);
-    if (unlikely(is_due || is_early(old) || maybe_sampled(old)))
-        return realloc_due(old, size, is_due, CALLER);
-    return real.realloc(old, size);
+    return resize(old, size, CALLER);
 }
 
 EXPORT void free(void *address)
@@ -135,8 +131,8 @@ EXPORT int posix_memalign(void **address, size_t alignment, size_t size)
 {
     uint32_t interval = unlikely(due(size)) ? take(size) : 0;
     int error = real.posix_memalign(address, alignment, size);
-    if (unlikely(interval && !error && *address))
-        begin(*address, size, interval, CALLER, false);
+    if (unlikely(interval && !error))
+        entered(*address, size, interval, CALLER);
     return error;
 }
 

@@ -16,7 +16,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NATIVE_VERSION 1
 #define NATIVE_SYMBOL "heapwatch_native_1"
 #define NATIVE_NEVER ((uint64_t)1 << 62)
 

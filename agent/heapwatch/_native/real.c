@@ -72,24 +72,7 @@ static __attribute__((constructor)) void resolve_at_load(void)
 }
 
 /* True: the function is known now. A function that nobody has stays the first one, and refuses. */
-static bool found(bool (*still_first)(void))
-{
-    if (resolving)
-        return false;
-    if (still_first())
-        resolve();
-    return !still_first();
-}
-
-#define FIRST(name) static bool first_##name##_in_place(void);
-#define IN_PLACE(name)                                                                                      \
-    static bool first_##name##_in_place(void)                                                               \
-    {                                                                                                       \
-        return real.name == first_##name;                                                                   \
-    }
-
-FIRST(malloc) FIRST(calloc) FIRST(realloc) FIRST(free) FIRST(posix_memalign) FIRST(aligned_alloc)
-FIRST(memalign) FIRST(valloc) FIRST(pvalloc) FIRST(mmap) FIRST(munmap) FIRST(mremap)
+#define FOUND(name) (!resolving && (real.name != first_##name || (resolve(), real.name != first_##name)))
 
 static void *refused(void)
 {
@@ -99,20 +82,20 @@ static void *refused(void)
 
 static void *first_malloc(size_t size)
 {
-    return found(first_malloc_in_place) ? real.malloc(size) : early_malloc(size);
+    return FOUND(malloc) ? real.malloc(size) : early_malloc(size);
 }
 
 static void *first_calloc(size_t count, size_t each)
 {
     size_t size;
-    if (found(first_calloc_in_place))
+    if (FOUND(calloc))
         return real.calloc(count, each);
     return __builtin_mul_overflow(count, each, &size) ? refused() : early_malloc(size);
 }
 
 static void *first_realloc(void *old, size_t size)
 {
-    if (found(first_realloc_in_place))
+    if (FOUND(realloc))
         return real.realloc(old, size);
     void *moved = early_malloc(size);
     if (moved && old)
@@ -122,57 +105,53 @@ static void *first_realloc(void *old, size_t size)
 
 static void first_free(void *address)
 {
-    if (found(first_free_in_place))
+    if (FOUND(free))
         real.free(address);
 }
 
 static int first_posix_memalign(void **address, size_t alignment, size_t size)
 {
-    return found(first_posix_memalign_in_place) ? real.posix_memalign(address, alignment, size) : ENOMEM;
+    return FOUND(posix_memalign) ? real.posix_memalign(address, alignment, size) : ENOMEM;
 }
 
 static void *first_aligned_alloc(size_t alignment, size_t size)
 {
-    return found(first_aligned_alloc_in_place) ? real.aligned_alloc(alignment, size) : refused();
+    return FOUND(aligned_alloc) ? real.aligned_alloc(alignment, size) : refused();
 }
 
 static void *first_memalign(size_t alignment, size_t size)
 {
-    return found(first_memalign_in_place) ? real.memalign(alignment, size) : refused();
+    return FOUND(memalign) ? real.memalign(alignment, size) : refused();
 }
 
 static void *first_valloc(size_t size)
 {
-    return found(first_valloc_in_place) ? real.valloc(size) : refused();
+    return FOUND(valloc) ? real.valloc(size) : refused();
 }
 
 static void *first_pvalloc(size_t size)
 {
-    return found(first_pvalloc_in_place) ? real.pvalloc(size) : refused();
+    return FOUND(pvalloc) ? real.pvalloc(size) : refused();
 }
 
 static void *first_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset)
 {
-    if (found(first_mmap_in_place))
+    if (FOUND(mmap))
         return real.mmap(address, size, protection, flags, file, offset);
     return (void *)syscall(SYS_mmap, address, size, protection, flags, file, offset);
 }
 
 static int first_munmap(void *address, size_t size)
 {
-    return found(first_munmap_in_place) ? real.munmap(address, size) : (int)syscall(SYS_munmap, address, size);
+    return FOUND(munmap) ? real.munmap(address, size) : (int)syscall(SYS_munmap, address, size);
 }
 
 static void *first_mremap(void *old, size_t old_size, size_t size, int flags, void *to)
 {
-    if (found(first_mremap_in_place))
+    if (FOUND(mremap))
         return real.mremap(old, old_size, size, flags, to);
     return (void *)syscall(SYS_mremap, old, old_size, size, flags, to);
 }
-
-IN_PLACE(malloc) IN_PLACE(calloc) IN_PLACE(realloc) IN_PLACE(free) IN_PLACE(posix_memalign)
-IN_PLACE(aligned_alloc) IN_PLACE(memalign) IN_PLACE(valloc) IN_PLACE(pvalloc) IN_PLACE(mmap)
-IN_PLACE(munmap) IN_PLACE(mremap)
 
 struct real real = {
     .malloc = first_malloc,

@@ -151,7 +151,7 @@ static PyTypeObject encoded_type = {
     .tp_free = PyObject_Free,
 };
 
-int gil_encoder_ready(void)
+int gil_encoder_open(PyObject *module)
 {
     return PyType_Ready(&encoded_type);
 }

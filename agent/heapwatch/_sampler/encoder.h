@@ -34,7 +34,7 @@ void encoder_put(struct encoder *encoder, const void *bytes, size_t size);
 void encoder_message(struct encoder *encoder, unsigned field, const struct part *message);
 void encoder_drop(struct encoder *encoder);
 PyObject *gil_encoded(struct encoder *encoder); /* new reference to a buffer that takes the mapping over */
-int gil_encoder_ready(void);                    /* prepares its type; -1 with an exception set */
+int gil_encoder_open(PyObject *module);         /* prepares its type; -1 with an exception set */
 
 /* The string table of a profile. Strings are known by their address as long as there is room. */
 #define STRINGS_ORDER 12

@@ -243,16 +243,13 @@ bool gil_install_check(void)
     if (!install.done || gil_reached())
         return install.done;
     gil_flush();
-    double now = gil_now();
     if (!install.incomplete_since)
-        install.incomplete_since = now;
+        install.incomplete_since = gil_now();
     if (install.rewraps < REWRAP_LIMIT) {
         install.rewraps++;
         gil_wrap();
     }
-    bool reached = gil_reached();
-    install.displaced_since = reached ? 0 : install.displaced_since ? install.displaced_since : now;
-    return reached;
+    return gil_reached();
 }
 
 /* --- on, off, rate ------------------------------------------------------------------------------------ */

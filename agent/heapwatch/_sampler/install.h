@@ -12,8 +12,7 @@ struct install {
     bool done;
     bool watches_frees;     /* frees of OBJ and MEM are hooked, because they don't come back through RAW */
     uint32_t rewraps;
-    double displaced_since; /* Unix time at which the hooks were found out of the way; 0 while they are reached */
-    double incomplete_since; /* the first such time ever; 0: the profile is complete since the start */
+    double incomplete_since; /* Unix time at which the hooks were first found out of the way; 0: never */
 };
 extern struct install install;
 

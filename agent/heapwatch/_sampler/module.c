@@ -217,15 +217,10 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int gil_prepare(PyObject *module)
-{
-    return gil_encoder_ready();
-}
-
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, gil_add_scope_type},
     {Py_mod_exec, gil_walk_open},
-    {Py_mod_exec, gil_prepare},
+    {Py_mod_exec, gil_encoder_open},
 #if PY_VERSION_HEX >= 0x030C0000
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
 #endif

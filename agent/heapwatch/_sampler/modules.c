@@ -1,8 +1,7 @@
-/* Which executable or shared library an address of code belongs to, and which of its functions.
+/* Which executable or shared library an address of code belongs to.
  *
  * The dynamic linker's list is read under the linker's own lock, so nothing can be unloaded meanwhile; names are
- * copied before it is released. Functions are looked for in the module's table of dynamic symbols, for dladdr()
- * would take a lock that is held while other code runs.
+ * copied before it is released.
  *
  * Thread rule: gil_ functions need the GIL and never run inside a hook.
  */

@@ -16,8 +16,6 @@
 
 #include "memory.h"
 
-#include <sys/mman.h>
-
 #define MATCH_LIMIT (1u << 16)
 #define NESTING_LIMIT 8 /* of tuples and untracked containers in each other */
 #define SEEN_ORDER 14
@@ -144,11 +142,11 @@ static bool gil_open(struct scan *scan)
 static void gil_close(struct scan *scan)
 {
     if (scan->matches)
-        munmap(scan->matches, sizeof(struct match) * MATCH_LIMIT);
+        hook_unmap(scan->matches, sizeof(struct match) * MATCH_LIMIT);
     if (scan->slots)
-        munmap(scan->slots, sizeof(uint32_t) << scan->order);
+        hook_unmap(scan->slots, sizeof(uint32_t) << scan->order);
     if (scan->seen)
-        munmap(scan->seen, sizeof(PyObject *) << SEEN_ORDER);
+        hook_unmap(scan->seen, sizeof(PyObject *) << SEEN_ORDER);
 }
 
 PyObject *gil_referrers(struct walk *walk, PyObject *targets, double seconds)

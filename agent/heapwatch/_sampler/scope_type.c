@@ -18,12 +18,6 @@ static struct scope_name gil_name(const struct scope_object *scope)
     return (struct scope_name){scope->number, scope->serial};
 }
 
-static PyObject *gil_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
-{
-    struct scope_object *scope = (struct scope_object *)type->tp_alloc(type, 0);
-    return (PyObject *)scope;
-}
-
 static void gil_close(struct scope_object *scope, struct scope *counts)
 {
     bool taken = hook_lock();
@@ -99,7 +93,7 @@ static PyTypeObject gil_scope_type = {
     .tp_doc = "A piece of work whose memory is counted apart.",
     .tp_basicsize = sizeof(struct scope_object),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-    .tp_new = gil_new,
+    .tp_new = PyType_GenericNew,
     .tp_dealloc = gil_dealloc,
     .tp_methods = methods,
     .tp_members = members,

@@ -54,12 +54,11 @@ struct scope_name hook_scope_open(struct scope_name parent)
     return (struct scope_name){SCOPE_NONE, 0};
 }
 
-bool hook_scope_read(struct scope_name name, struct scope *copy)
+void hook_scope_read(struct scope_name name, struct scope *copy)
 {
     const struct scope *scope = find(name);
     if (scope)
         *copy = *scope;
-    return scope != NULL;
 }
 
 void hook_scope_close(struct scope_name name)

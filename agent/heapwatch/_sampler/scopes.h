@@ -35,7 +35,7 @@ struct scope_name {
 extern uint64_t hook_scopes_refused; /* scopes that found the table full, and count nothing */
 
 struct scope_name hook_scope_open(struct scope_name parent); /* SCOPE_NONE when the table is full */
-bool hook_scope_read(struct scope_name name, struct scope *copy); /* false: not open */
+void hook_scope_read(struct scope_name name, struct scope *copy); /* leaves it alone when the scope isn't open */
 void hook_scope_close(struct scope_name name);
 void hook_scope_allocated(uint32_t number, struct weight weight);
 void hook_scope_retains(uint32_t number, double bytes); /* so much more, or less */

@@ -1,7 +1,6 @@
 /* A copy of rows to be shown, and the tidying that follows when they were.
  *
- * Thread rule: gil_ functions need the GIL and never run inside a hook; hook_snapshots_forked() runs in the child
- * of a fork.
+ * Thread rule: gil_ functions need the GIL and never run inside a hook.
  */
 #ifndef HEAPWATCH_SNAPSHOT_H
 #define HEAPWATCH_SNAPSHOT_H

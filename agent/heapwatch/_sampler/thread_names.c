@@ -68,15 +68,15 @@ PyObject *gil_thread_name(uint32_t number)
 }
 
 /* The thread whose rows take over those of a thread; itself: they stay. */
-static uint32_t gil_fold_of(uint32_t number, bool crowded)
+static uint32_t gil_fold_of(uint32_t number, const bool *over, bool crowded)
 {
     const struct thread *thread = &threads.all[number];
     if (!thread->used)
         return number;
-    if (!thread->name || (thread->ended && crowded))
+    if (!thread->name || (over[number] && crowded))
         return THREAD_OTHER;
     for (uint32_t i = 1; i < number; i++)
-        if (threads.all[i].used && threads.all[i].name == thread->name && !(threads.all[i].ended && crowded))
+        if (threads.all[i].used && threads.all[i].name == thread->name && !(over[i] && crowded))
             return i;
     return number;
 }
@@ -93,10 +93,13 @@ void gil_threads_fold(bool crowded)
 {
     ASSERT_GIL();
     static uint32_t to[THREAD_LIMIT];
+    static bool over[THREAD_LIMIT]; /* ended before the fold: one that ends after it may have got new rows */
     bool any = false;
     crowded |= threads.used > THREAD_LIMIT / 4;
+    for (uint32_t i = 1; i < threads.used; i++)
+        over[i] = atomic_load_explicit(&threads.all[i].ended, memory_order_acquire);
     for (uint32_t i = 1; i < threads.used; i++) {
-        to[i] = gil_fold_of(i, crowded);
+        to[i] = gil_fold_of(i, over, crowded);
         any |= to[i] != i;
     }
     if (!any)
@@ -105,6 +108,6 @@ void gil_threads_fold(bool crowded)
     hook_rows_fold(to);
     hook_unlock(taken);
     for (uint32_t i = 1; i < threads.used; i++)
-        if (to[i] != i && threads.all[i].ended)
+        if (to[i] != i && over[i])
             Py_XDECREF(gil_give_up_number(i)); /* a string: its end runs no other code */
 }

@@ -49,7 +49,7 @@ void gil_step_begin(struct step *step, struct walk *walk, double seconds)
     *step = (struct step){.walk = walk, .gc = gc, .at = at, .deadline = gil_now() + seconds};
 }
 
-bool gil_time_over(struct step *step)
+static bool gil_time_over(const struct step *step)
 {
     return step->looked >= LEAST_LOOKED && gil_now() > step->deadline;
 }

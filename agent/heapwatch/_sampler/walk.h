@@ -36,6 +36,5 @@ int gil_walk_open(PyObject *module);
 void gil_step_begin(struct step *step, struct walk *walk, double seconds);
 PyObject *gil_step_next(struct step *step); /* borrowed; NULL when the time is over or the walk is done */
 void gil_step_end(struct step *step);
-bool gil_time_over(struct step *step);      /* reads the clock */
 
 #endif
