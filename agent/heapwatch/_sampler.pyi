@@ -133,16 +133,16 @@ def follow(variable: ContextVar[Any]) -> None:
 def current_label() -> int:
     """The label that a sample taken now would have."""
 
-def export(since: int = 0, live: bool = False) -> list[Row]:
+def export(since: int = 0, live: bool = False, own: int = 0) -> list[Row]:
     """Totals of each (stack, label, thread) that changed after the clock (see stats) was at `since`; with
-    `live`, of those with live memory.
+    `live`, of those with live memory. The rows of label `own` are left out.
 
     All figures are of one moment. Here and in `totals` and `profile` other threads get the GIL every
     millisecond.
     """
 
 def totals(live: bool = False, own: int = 0) -> tuple[list[Totals], float]:
-    """The same without frames and without the rows of label `own`, whose live bytes come with it."""
+    """The same without frames, and the live bytes of the rows of label `own` that are left out."""
 
 def frames(stack: int) -> tuple[Frame, ...]:
     """The frames of a stack, innermost first; () when it was given up."""
@@ -177,13 +177,6 @@ def lifetimes(stacks: list[int] | None = None) -> list[Lifetimes]:
     Looks at every live sample; stacks of which nothing was sampled, and ids that are gone, don't appear.
     """
 
-def objects(stack: int, limit: int, budget: float = 0.05) -> list[object]:
-    """At most `limit` Python objects that are live sampled blocks of the stack or own one as storage (a list
-    for its items, a dict for its table). Validated; memory that may have been freed is never touched.
-
-    Holds the GIL for at most `budget` seconds, after which it returns what it has found.
-    """
-
 class Walk:
     """A walk over all objects that the garbage collector tracks, the frozen ones (gc.freeze) first, then the
     oldest; in steps that hold the GIL for at most `seconds` (each looks at 1024 objects at least). What lives
@@ -211,8 +204,10 @@ class Walk:
         """
 
     def objects(self, seconds: float) -> list[tuple[int, object]]:
-        """A step: (index of the stack, object) for live sampled blocks. A first round over the heap finds
-        objects and owners of storage, a second one owners of blocks that no object was found in."""
+        """A step: (index of the stack, object) for Python objects that are live sampled blocks or own one as
+        storage (a list for its items, a dict for its table). A first round over the heap finds objects and
+        owners of storage, a second one owners of blocks that no object was found in. Validated; memory that
+        may have been freed is never touched."""
 
     def census(self, stride: int, seconds: float) -> list[tuple[type, float, float, float, float]]:
         """A step: (type, objects, bytes, variance of objects, variance of bytes), estimated by looking at one

@@ -115,7 +115,7 @@ class Native(Follows, Protocol):
     def stop(self) -> None: ...
     def set_interval(self, interval: int) -> None: ...
     def set_label(self, label: int) -> int: ...
-    def export(self, since: int = 0, live: bool = False) -> list[NativeRow]: ...
+    def export(self, since: int = 0, live: bool = False, own: int = 0) -> list[NativeRow]: ...
     def totals(
         self, live: bool = False, own: int = 0
     ) -> tuple[list[tuple[int, int, str, float, float, float, float]], float]: ...
@@ -127,7 +127,6 @@ class Native(Follows, Protocol):
     def watch_arrays(self, table: object) -> str: ...
     def live_samples(self, stack: int, limit: int) -> list[tuple[int, int, float, int]]: ...
     def lifetimes(self, stacks: list[int]) -> list[NativeLifetimes]: ...
-    def objects(self, stack: int, limit: int, budget: float = ...) -> list[object]: ...
     def kept(self) -> list[tuple[str, object]]: ...
     @property
     def Walk(self) -> Callable[..., Walk]: ...
@@ -245,13 +244,8 @@ class NativeSampler:
 
     def export(self, live: bool = False) -> list[Row]:
         """Totals of each (stack, label, thread) seen so far; with `live`, of those with live memory only."""
-        rows = self._native.export(live=live)
-        self._own_bytes = sum(row[6] for row in rows if row[3] == self._own_label)
-        return [
-            Row(row[0], tuple(map(Frame._make, row[1])), *row[2:])
-            for row in rows
-            if row[3] != self._own_label
-        ]
+        rows = self._native.export(live=live, own=self._own_label)
+        return [Row(row[0], tuple(map(Frame._make, row[1])), *row[2:]) for row in rows]
 
     def totals(self, live: bool = False) -> list[Totals]:
         """As `export`, at a fraction of its cost."""
@@ -304,8 +298,8 @@ class NativeSampler:
             yield [(stack_ids[number], owner) for number, owner in walk.objects(STEP)]
 
     def stats(self) -> Mapping[str, int | float]:
-        """The sampler about itself; keys as in `_sampler.pyi`, "agent_bytes" as of the last export, and
-        "interval_changes"."""
+        """The sampler about itself; keys as in `_sampler.pyi`, and "interval_changes" and "agent_bytes", the
+        latter as of the last totals or profile."""
         own = {"agent_bytes": self._own_bytes, "interval_changes": self._interval_changes}
         return {**self._native.stats(), **own}
 
@@ -380,8 +374,11 @@ def _extension() -> Native:
 
 
 def objects_within(stack_id: int, limit: int, budget: float) -> list[object]:
-    """As `Sampler.objects`, in at most `budget` seconds of CPU. ImportError without the extension."""
-    return _extension().objects(stack_id, limit, budget)
+    """At most `limit` objects of a stack, as `Sampler.owners` has them, after at most `budget` seconds of CPU
+    in which everything else stands still. ImportError without the extension."""
+    search = _extension().Walk([stack_id], limit)
+    rounds = (search.objects(budget / 2) for _ in range(2) if not search.done)
+    return list({id(owner): owner for found in rounds for _, owner in found}.values())
 
 
 def kept() -> list[tuple[str, object]]:

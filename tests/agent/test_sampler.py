@@ -43,8 +43,8 @@ class ScriptedExtension:
     def set_label(self, label: int) -> int:
         return label - 1
 
-    def export(self, since: int = 0, live: bool = False) -> list[NativeRow]:
-        return [row for row in self.rows if row[6] > 0 or not live]
+    def export(self, since: int = 0, live: bool = False, own: int = 0) -> list[NativeRow]:
+        return [row for row in self.rows if (row[6] > 0 or not live) and not (own and row[3] == own)]
 
     def totals(
         self, live: bool = False, own: int = 0
@@ -80,9 +80,6 @@ class ScriptedExtension:
 
     def lifetimes(self, stacks: list[int]) -> list[NativeLifetimes]:
         return [(stack, (1.0, 2.0), (64.0, 128.0), (), (0.0, 3.5)) for stack in stacks]
-
-    def objects(self, stack: int, limit: int, budget: float = 0) -> list[object]:
-        return [stack]
 
     def stats(self) -> dict[str, int | float]:
         return {"interval": 512}

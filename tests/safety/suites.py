@@ -1,6 +1,7 @@
 """The test suites of packages that services stand on, with the sampler on, beside a run without it.
 
-    python -m tests.safety.suites [--suites flask,sqlalchemy] [--python 3.11] [--interval 1024] [--fresh]
+    python -m tests.safety.suites [--suites flask,sqlalchemy] [--parts test/orm] [--python 3.11]
+        [--interval 1024] [--fresh]
 
 Packages come as wheels into an environment of their own, their tests from the source archive of the same
 version (numpy ships its tests in the wheel). Goes on where the last run ended; the sum is in
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.safety.extension import BUILDS, build_loadable, find_python
@@ -121,6 +122,7 @@ def suite_of(name: str, interpreter: str, version: str) -> Suite:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--suites", default=",".join(PACKAGES), help="with commas between (default: all)")
+    parser.add_argument("--parts", help="of the suites, with commas between (default: all)")
     parser.add_argument("--python", default="3.11", help="version of CPython (default: 3.11)")
     parser.add_argument(
         "--interval", type=int, default=1024, help="mean bytes between samples (default: 1024)"
@@ -137,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     worst = 0
     for name in chosen.suites.split(","):
         suite = suite_of(name, interpreter, chosen.python)
+        if chosen.parts:
+            suite = replace(suite, parts=chosen.parts.split(","))
         records = Records(BUILDS / f"{suite.name}.jsonl", chosen.fresh)
         if not chosen.summary:
             compare(suite, str(chosen.interval), records, extension, chosen.limit)

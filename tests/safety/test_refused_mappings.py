@@ -31,7 +31,6 @@ def use():
     steps = [
         lambda: rows.extend(sampler.export()),
         lambda: [sampler.live_samples(stack, 10) for stack in stacks()],
-        lambda: [sampler.objects(stack, 10) for stack in stacks()],
         lambda: walk.referrers([rows], 0.0),
         lambda: walk.census(1, 0.0),
         lambda: sampler.Walk(stacks(), 10).objects(0.01),

@@ -27,13 +27,6 @@ uint64_t gil_stack_id(uint32_t stack, uint32_t caller)
     return (uint64_t)caller << CALLER_SHIFT | hook_stack_id(stack);
 }
 
-/* The stack of a name, and its caller; 0: it is gone. */
-static uint32_t gil_stack_of(uint64_t id, uint32_t *caller)
-{
-    *caller = (uint32_t)(id >> CALLER_SHIFT);
-    return hook_stack_of_id(id & ((1ull << CALLER_SHIFT) - 1));
-}
-
 static PyObject *gil_row(const struct row *row)
 {
     PyObject *frames = gil_frames(row->caller, row->stack);
@@ -67,10 +60,10 @@ static PyObject *gil_list(const struct snapshot *snapshot, PyObject *(*make)(con
     return list;
 }
 
-PyObject *gil_export(uint64_t since, bool live)
+PyObject *gil_export(uint64_t since, bool live, uint32_t own)
 {
     struct snapshot snapshot;
-    struct wanted wanted = {.since = since, .live = live};
+    struct wanted wanted = {.since = since, .live = live, .own = own};
     if (!gil_snapshot_take(&snapshot, &wanted))
         return NULL;
     PyObject *list = gil_list(&snapshot, gil_row);
@@ -92,32 +85,53 @@ PyObject *gil_totals(bool live, uint32_t own)
 
 PyObject *gil_frames_of(uint64_t id)
 {
-    uint32_t caller, stack = gil_stack_of(id, &caller);
-    return stack ? gil_frames(caller, stack) : PyTuple_New(0);
+    uint32_t stack = hook_stack_of_id(id & ((1ull << CALLER_SHIFT) - 1));
+    return stack ? gil_frames((uint32_t)(id >> CALLER_SHIFT), stack) : PyTuple_New(0);
 }
 
 /* --- single samples ---------------------------------------------------------------------------------------- */
 
-bool gil_copy_samples(uint64_t stack_id, uint32_t limit, struct sample_copies *copies)
+/* Of each row the place of its stack among those asked for, from 1; 0: it is none of them. */
+static void number_rows(uint8_t *numbers, uint32_t used, const uint64_t *ids, uint32_t stacks)
 {
-    uint32_t caller, stack = gil_stack_of(stack_id, &caller), found = 0;
-    copies->bytes = sizeof(struct sample) * limit;
+    for (uint32_t i = 1; i < used; i++) {
+        const struct row *row = hook_row_at(i);
+        uint64_t id = row->stack && row->samples ? gil_stack_id(row->stack, row->caller) : 0;
+        for (uint32_t n = 0; id && n < stacks; n++)
+            if (ids[n] == id)
+                numbers[i] = (uint8_t)(n + 1);
+    }
+}
+
+/* Reservoir sampling (Vitter 1985, algorithm R); `found` samples of the stack came before. */
+static void keep_copy(struct sample_copies *copies, uint32_t stack, const struct sample *sample)
+{
+    uint32_t found = copies->counts[stack]++;
+    double place = found < copies->limit ? found : hook_random_unit(&live.random) * (found + 1.0);
+    if (place < copies->limit)
+        copies->samples[stack * copies->limit + (uint32_t)place] = *sample;
+}
+
+bool gil_copy_samples(const uint64_t *ids, uint32_t stacks, uint32_t limit, struct sample_copies *copies)
+{
+    size_t places = (size_t)stacks * limit;
+    uint32_t used = rows.pool.used;
+    *copies = (struct sample_copies){.limit = limit, .bytes = sizeof(struct sample) * places + used};
     copies->samples = hook_map(copies->bytes);
     if (!copies->samples)
         return false;
+    uint8_t *numbers = (uint8_t *)(copies->samples + places);
     bool taken = hook_lock();
-    for (uint32_t i = 1; stack && i < live.samples.used; i++) {
+    number_rows(numbers, used, ids, stacks);
+    for (uint32_t i = 1; i < live.samples.used; i++) {
         const struct sample *sample = hook_pool_at(&live.samples, i);
-        if (!sample->address || !sample->row || hook_row_at(sample->row)->stack != stack ||
-            hook_row_at(sample->row)->caller != caller)
-            continue;
-        double place = found < limit ? found : hook_random_unit(&live.random) * (found + 1.0);
-        if (place < limit)
-            copies->samples[(uint32_t)place] = *sample; /* reservoir sampling (Vitter 1985, algorithm R) */
-        found++;
+        uint32_t number = sample->address && sample->row < used ? numbers[sample->row] : 0;
+        if (number)
+            keep_copy(copies, number - 1, sample);
     }
     hook_unlock(taken);
-    copies->count = found < limit ? found : limit;
+    for (uint32_t n = 0; n < stacks; n++)
+        copies->counts[n] = copies->counts[n] < limit ? copies->counts[n] : limit;
     return true;
 }
 
@@ -138,10 +152,10 @@ PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit)
     struct sample_copies copies;
     if (limit <= 0)
         return PyList_New(0);
-    if (!gil_copy_samples(stack_id, limit > LIVE_LIMIT ? LIVE_LIMIT : (uint32_t)limit, &copies))
+    if (!gil_copy_samples(&stack_id, 1, limit > LIVE_LIMIT ? LIVE_LIMIT : (uint32_t)limit, &copies))
         return PyErr_NoMemory();
-    PyObject *samples = PyList_New(copies.count);
-    for (uint32_t i = 0; samples && i < copies.count; i++) {
+    PyObject *samples = PyList_New(copies.counts[0]);
+    for (uint32_t i = 0; samples && i < copies.counts[0]; i++) {
         PyObject *item = gil_sample(&copies.samples[i]);
         if (!item)
             Py_CLEAR(samples);

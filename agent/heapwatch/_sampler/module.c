@@ -12,7 +12,6 @@
 #include "kept.h"
 #include "live.h"
 #include "numpy.h"
-#include "objects.h"
 #include "profile.h"
 #include "scope_type.h"
 #include "stacks.h"
@@ -91,12 +90,13 @@ static PyObject *gil_set_label(PyObject *module, PyObject *argument)
 
 static PyObject *gil_export_method(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"since", "live", NULL};
+    static char *names[] = {"since", "live", "own", NULL};
     unsigned long long since = 0;
+    unsigned int own = 0;
     int live_ones = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|Kp:export", names, &since, &live_ones))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|KpI:export", names, &since, &live_ones, &own))
         return NULL;
-    return install.done ? gil_export(since, live_ones) : PyList_New(0);
+    return install.done ? gil_export(since, live_ones, own) : PyList_New(0);
 }
 
 static PyObject *gil_totals_method(PyObject *module, PyObject *args, PyObject *kwargs)
@@ -176,17 +176,6 @@ static PyObject *gil_lifetimes_method(PyObject *module, PyObject *args, PyObject
     return stacks == Py_None ? gil_lifetimes(NULL, 0) : gil_lifetimes_of(stacks);
 }
 
-static PyObject *gil_objects_method(PyObject *module, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"stack", "limit", "budget", NULL};
-    unsigned long long stack;
-    Py_ssize_t limit;
-    double budget = 0.05;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Kn|d:objects", names, &stack, &limit, &budget))
-        return NULL;
-    return gil_objects(stack, limit, budget);
-}
-
 static PyObject *gil_kept_method(PyObject *module, PyObject *unused)
 {
     return gil_kept();
@@ -211,7 +200,6 @@ static PyMethodDef methods[] = {
     {"give_back", gil_give_back_method, METH_O, NULL},
     {"live_samples", (PyCFunction)(void (*)(void))gil_live_samples_method, KEYWORDS, NULL},
     {"lifetimes", (PyCFunction)(void (*)(void))gil_lifetimes_method, KEYWORDS, NULL},
-    {"objects", (PyCFunction)(void (*)(void))gil_objects_method, KEYWORDS, NULL},
     {"kept", gil_kept_method, METH_NOARGS, NULL},
     {"stats", gil_stats_method, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -27,7 +27,6 @@
 #include "numpy.h"
 
 #define CANDIDATE_LIMIT 4096
-#define STACK_COUNT_LIMIT 64
 #define SLOT_ORDER 14   /* 4 slots for each candidate at least */
 #define NESTING_LIMIT 8 /* of untracked containers in each other */
 #define COPIES 4        /* samples looked at for each object wanted: not all of them are objects */
@@ -46,7 +45,7 @@ struct search {
     uint64_t filter[64];              /* a bit for each of 4096 hash values: most addresses end here */
     PyObject *found[CANDIDATE_LIMIT]; /* of this step: new references */
     uint16_t of[CANDIDATE_LIMIT];     /* the stacks of those */
-    uint32_t open[STACK_COUNT_LIMIT]; /* objects still wanted of each stack */
+    uint32_t open[STACKS_AT_ONCE]; /* objects still wanted of each stack */
     uint32_t count, count_found, wanted, nesting;
     bool second;                      /* round: looks for owners of any block */
 };
@@ -76,36 +75,37 @@ static void gil_add_candidate(struct search *search, const struct sample *sample
     search->slots[slot] = (uint16_t)search->count;
 }
 
-static bool gil_add_stack(struct search *search, uint32_t number, uint64_t stack_id, uint32_t limit, uint32_t most)
+/* False: no memory. */
+static bool gil_add_stacks(struct search *search, const uint64_t *ids, uint32_t count, Py_ssize_t limit)
 {
+    uint32_t most = CANDIDATE_LIMIT / count, wanted = limit < most ? (uint32_t)limit : most;
     struct sample_copies copies;
-    if (!gil_copy_samples(stack_id, limit < most / COPIES ? limit * COPIES : most, &copies))
+    if (!gil_copy_samples(ids, count, wanted < most / COPIES ? wanted * COPIES : most, &copies))
         return false;
-    search->open[number] = limit;
-    search->wanted += copies.count ? limit : 0;
-    for (uint32_t i = 0; i < copies.count; i++)
-        gil_add_candidate(search, &copies.samples[i], number);
+    for (uint32_t n = 0; n < count; n++) {
+        search->open[n] = wanted;
+        search->wanted += copies.counts[n] ? wanted : 0;
+        for (uint32_t i = 0; i < copies.counts[n]; i++)
+            gil_add_candidate(search, &copies.samples[n * copies.limit + i], n);
+    }
     gil_free_copies(&copies);
     return true;
 }
 
 struct search *gil_search_open(PyObject *stacks, Py_ssize_t limit)
 {
-    struct search *search = hook_map(sizeof *search);
-    if (!search)
-        return (struct search *)PyErr_NoMemory();
-    Py_ssize_t count = PyList_GET_SIZE(stacks) < STACK_COUNT_LIMIT ? PyList_GET_SIZE(stacks) : STACK_COUNT_LIMIT;
-    uint32_t most = CANDIDATE_LIMIT / (uint32_t)(count ? count : 1);
-    bool intact = limit > 0 && gil_install_check();
-    for (Py_ssize_t i = 0; i < count && intact; i++) {
-        uint64_t stack = PyLong_AsUnsignedLongLong(PyList_GET_ITEM(stacks, i));
-        if (!PyErr_Occurred() && !gil_add_stack(search, (uint32_t)i, stack, limit < most ? (uint32_t)limit : most, most))
-            PyErr_NoMemory();
-        if (PyErr_Occurred()) {
-            gil_search_close(search);
-            return NULL;
-        }
+    uint64_t ids[STACKS_AT_ONCE];
+    uint32_t count = 0;
+    for (; count < PyList_GET_SIZE(stacks) && count < STACKS_AT_ONCE && !PyErr_Occurred(); count++)
+        ids[count] = PyLong_AsUnsignedLongLong(PyList_GET_ITEM(stacks, count));
+    struct search *search = PyErr_Occurred() ? NULL : hook_map(sizeof *search);
+    bool intact = search && count && limit > 0 && gil_install_check();
+    if (intact && !gil_add_stacks(search, ids, count, limit)) {
+        gil_search_close(search);
+        search = NULL;
     }
+    if (!search && !PyErr_Occurred())
+        PyErr_NoMemory();
     return search;
 }
 
@@ -246,37 +246,4 @@ PyObject *gil_search_step(struct walk *walk, double seconds)
         walk->list = 0;
     }
     return gil_list_found(search);
-}
-
-/* --- all at once --------------------------------------------------------------------------------------------- */
-
-static PyObject *gil_append(PyObject *all, PyObject *seen, PyObject *pairs)
-{
-    for (Py_ssize_t i = 0; pairs && all && i < PyList_GET_SIZE(pairs); i++) {
-        PyObject *object = PyTuple_GET_ITEM(PyList_GET_ITEM(pairs, i), 1), *address = PyLong_FromVoidPtr(object);
-        int known = address ? PySet_Contains(seen, address) : -1;
-        if (known < 0 || (!known && (PySet_Add(seen, address) < 0 || PyList_Append(all, object) < 0)))
-            Py_CLEAR(all);
-        Py_XDECREF(address);
-    }
-    if (!pairs)
-        Py_CLEAR(all);
-    Py_XDECREF(pairs);
-    return all;
-}
-
-PyObject *gil_objects(uint64_t stack_id, Py_ssize_t limit, double budget)
-{
-    PyObject *stacks = Py_BuildValue("[K]", (unsigned long long)stack_id);
-    PyObject *walk = stacks ? PyObject_CallFunction((PyObject *)gil_walk_type, "On", stacks, limit) : NULL;
-    PyObject *all = walk ? PyList_New(0) : NULL, *seen = walk ? PySet_New(NULL) : NULL;
-    if (!seen)
-        Py_CLEAR(all);
-    if (all && ((struct walk *)walk)->search->wanted)
-        for (int round = 0; all && round < 2 && !((struct walk *)walk)->done; round++)
-            all = gil_append(all, seen, gil_search_step((struct walk *)walk, budget / 2));
-    Py_XDECREF(stacks);
-    Py_XDECREF(walk);
-    Py_XDECREF(seen);
-    return all;
 }

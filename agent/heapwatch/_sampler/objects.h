@@ -14,7 +14,4 @@ void gil_search_close(struct search *search); /* NULL is none */
 /* New reference to [(number of the stack, object), ...] found in a step of the walk. */
 PyObject *gil_search_step(struct walk *walk, double seconds);
 
-/* New reference to a list of the objects of one stack, without a pause; `budget`: seconds. */
-PyObject *gil_objects(uint64_t stack_id, Py_ssize_t limit, double budget);
-
 #endif

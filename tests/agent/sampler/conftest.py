@@ -49,6 +49,11 @@ def live(function):
 def allocated(function):
     found = rows(function)
     return sum(row[7] for row in found), sum(row[8] for row in found)
+def objects_of(stack, limit, budget=0.05):
+    "At most `limit` objects of the stack, found in two rounds."
+    walk = sampler.Walk([stack], limit)
+    rounds = (walk.objects(budget / 2) for _ in range(2) if not walk.done)
+    return list({{id(item): item for found in rounds for _, item in found}}.values())
 """
 
 MANY_OBJECTS = """

@@ -305,7 +305,7 @@ def test_objects_are_found_behind_blocks_of_the_c_allocator(native_sampled) -> N
             return [bytearray(5000), list(range(5000)), "x" * 10_000]
         kept = large()
         stacks = {row[0] for row in rows("large")}
-        found = [item for stack in stacks for item in sampler.objects(stack, 4000, 5.0)]
+        found = [item for stack in stacks for item in objects_of(stack, 4000, 5.0)]
         result = all(any(item is found_item for found_item in found) for item in kept)
     """)
 

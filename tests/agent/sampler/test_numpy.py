@@ -113,7 +113,7 @@ def test_an_array_is_found_behind_its_buffer(sampled) -> None:
         def array():
             return {{"kept": numpy.zeros(2_000_000)}}
         kept = array()
-        found = [item for row in rows("array") for item in sampler.objects(row[0], 100, 5.0)]
+        found = [item for row in rows("array") for item in objects_of(row[0], 100, 5.0)]
         result = any(item is kept["kept"] for item in found)
     """)
 

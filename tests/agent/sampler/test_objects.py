@@ -38,7 +38,7 @@ def test_objects_of_a_site_are_found(sampled, kind) -> None:
         kept = [make(n) for n in range(1000, 3000)]
         sampler.stop()
         kept_ids = {{id(item) for item in kept}}
-        found = [item for row in rows("make") for item in sampler.objects(row[0], 50, 5.0)]
+        found = [item for row in rows("make") for item in objects_of(row[0], 50, 5.0)]
         result = [type(item).__name__ for item in found], sum(id(item) in kept_ids for item in found)
     """)
     assert true > 0
@@ -56,8 +56,8 @@ def test_owners_of_storage_are_found(sampled) -> None:
         sampler.stop()
         def largest(function):
             return max(rows(function), key=lambda row: row[6])[0]
-        result = [sampler.objects(largest("big_list"), 5, 5.0)[0] is kept[0]]
-        found = [item for row in rows("big_dict") for item in sampler.objects(row[0], 5, 5.0)]
+        result = [objects_of(largest("big_list"), 5, 5.0)[0] is kept[0]]
+        found = [item for row in rows("big_dict") for item in objects_of(row[0], 5, 5.0)]
         result.append(any(item is kept[1] for item in found))
     """)
     assert result == [True, True]
@@ -75,9 +75,9 @@ def test_memory_that_is_no_object_yields_none_and_references_are_right(sampled) 
         handle, kept = raw(), objects()
         sampler.stop()
         before = sum(sys.getrefcount(item) for item in kept)
-        found = [item for row in rows("raw") for item in sampler.objects(row[0], 100, 5.0)]
+        found = [item for row in rows("raw") for item in objects_of(row[0], 100, 5.0)]
         nothing = [item for item in found if type(item) is not int]
-        found = [item for row in sampler.export() for item in sampler.objects(row[0], 100, 5.0)]
+        found = [item for row in sampler.export() for item in objects_of(row[0], 100, 5.0)]
         count = len(found)
         del found
         if nothing: item = None
@@ -105,7 +105,7 @@ def test_a_buffer_that_c_code_is_filling_is_never_shown(sampled) -> None:
         while not any(row[6] > 90_000 for row in rows("receive")) and time.monotonic() < deadline:
             pass
         for row in rows("receive"):
-            held += sampler.objects(row[0], 100, 5.0)
+            held += objects_of(row[0], 100, 5.0)
         theirs.sendall(b"x" * 10)
         thread.join()
         result = len(got), len(got[0]), any(type(item) is bytes and len(item) == 100_000 for item in held)
@@ -123,7 +123,7 @@ def test_the_search_keeps_to_its_budget(sampled) -> None:
         stack = max(rows("lost"), key=lambda row: row[6])[0]
         def cost(budget):
             begin = time.process_time()
-            found.extend(sampler.objects(stack, 100, budget))
+            found.extend(objects_of(stack, 100, budget))
             return time.process_time() - begin
         found = []
         cut_short = min(cost(0.0) for _ in range(5))
@@ -141,11 +141,11 @@ def test_a_tuple_under_construction_is_left_alone(sampled) -> None:
         def items():
             for i in range(1000):
                 if i % 100 == 50:
-                    kept.extend(item for row in rows("build") for item in sampler.objects(row[0], 100))
+                    kept.extend(item for row in rows("build") for item in objects_of(row[0], 100))
                 yield i
         def build():
             return tuple(items())
         built = build()
-        found = [item for row in rows("build") for item in sampler.objects(row[0], 100)]
+        found = [item for row in rows("build") for item in objects_of(row[0], 100)]
         result = len(built) == 1000 and any(item is built for item in found)
     """)

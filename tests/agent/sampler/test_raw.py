@@ -144,7 +144,7 @@ def test_large_blocks_and_their_storage_lead_to_their_objects(sampled) -> None:
             return [bytearray(5000), list(numbers), "x" * 10_000, dict.fromkeys(numbers), set(numbers)]
         kept = large()
         stacks = {row[0] for row in rows("large")}
-        found = [item for stack in stacks for item in sampler.objects(stack, 4000, 5.0)]
+        found = [item for stack in stacks for item in objects_of(stack, 4000, 5.0)]
         result = all(any(item is found_item for found_item in found) for item in kept)
     """)
 

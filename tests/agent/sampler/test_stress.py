@@ -70,7 +70,7 @@ def control(chance):
     assert all(row[5] >= 0 and row[6] >= 0 for row in exported)
     assert sampler.stats()["hooks_intact"] == 1
     for row in chance.sample(exported, min(5, len(exported))):
-        [type(item).__name__ for item in sampler.objects(row[0], 20)]
+        [type(item).__name__ for item in objects_of(row[0], 20)]
         sampler.live_samples(row[0], 10)
     if chance.random() < 0.2:
         sampler.stop()

@@ -71,7 +71,7 @@ def test_half_built_and_foreign_objects_are_walked(sampled) -> None:
             walk.referrers(kept[:200], 0.001)
         sampler.start(1, 16)
         more = [[n, {}] for n in range(1000)]
-        found = [obj for row in sampler.export() for obj in sampler.objects(row[0], 20, 1.0)]
+        found = [obj for row in sampler.export() for obj in objects_of(row[0], 20, 1.0)]
         result = len(kept), count
     """)
     assert kinds > 200

@@ -203,7 +203,7 @@ def test_before_the_start_everything_is_empty(sampled) -> None:
     result = sampled("""
         stats = sampler.stats()
         sampler.stop(); sampler.set_interval(100)
-        result = [sampler.export(), sampler.live_samples(1, 5), sampler.objects(1, 5)]
+        result = [sampler.export(), sampler.live_samples(1, 5), objects_of(1, 5)]
         result += [stats["enabled"], stats["samples"]]
     """)
     assert result == [[], [], [], 0, 0]

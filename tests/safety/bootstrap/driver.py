@@ -19,7 +19,7 @@ def _report() -> None:
         rows = sampler.export()
         for row in sorted(rows, key=lambda row: -row[6])[:5]:
             sampler.live_samples(row[0], 100)
-            [type(item).__name__ for item in sampler.objects(row[0], 20)]
+            [type(item).__name__ for _, item in sampler.Walk([row[0]], 20).objects(0.05)]
         stats = {**sampler.stats(), "rows": len(rows)}
     with open(os.environ["HEAPWATCH_SAFETY_REPORT"], "w") as file:  # noqa: PTH123 - imports nothing more
         json.dump(stats, file)
