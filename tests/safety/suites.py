@@ -54,7 +54,11 @@ PACKAGES = {
         lone="src/lxml/tests",
         options=("-k", LXML),
     ),
-    "pillow": Package(("defusedxml", "olefile", "packaging", "psutil", "setuptools", "numpy"), ("Tests",)),
+    "pillow": Package(
+        ("defusedxml", "olefile", "packaging", "psutil", "setuptools", "numpy", "pytest-timeout"),
+        ("Tests",),
+        options=("--ignore=Tests/oss-fuzz",),  # needs the fuzzers' own build
+    ),
     "numpy": Package(
         ("hypothesis",),
         tuple(
