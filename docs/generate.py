@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from heapwatch.cli.parser import OWN
+from heapwatch.cli.shapes import SHAPES, UNITS
 from heapwatch_app.settings import AppSettings
 from heapwatch_wire import config
 from heapwatch_wire.metrics import METRICS, RESOURCE_ATTRIBUTES
@@ -74,6 +76,40 @@ def configuration_page() -> str:
     return "".join(lines)
 
 
+def commands_page() -> str:
+    """docs/commands.md: the agent's commands, their options, examples, and the shapes of their JSON."""
+    lines = [
+        HEADER.format(source="agent/heapwatch/cli"),
+        "# Commands\n\n",
+        "`heapwatch COMMAND --help` says the same. What `--json` prints keeps its shape within a major version; ",
+        f"fields may be added. {UNITS} A text that ends in `?` is null when unknown, a key that does may be missing, ",
+        "one in capitals stands for any number of keys, `...` for a document of its own.\n",
+    ]
+    for name, command in OWN.items():
+        parser = argparse.ArgumentParser(prog=f"heapwatch {name}")
+        command.configure(parser)
+        lines.append(f"\n## heapwatch {name}\n\n{command.HELP[:1].upper()}{command.HELP[1:]}.\n\n")
+        lines.append("| option | meaning |\n|---|---|\n")
+        lines += [f"| {option} | {meaning} |\n" for option, meaning in options_of(parser)]
+        lines.append(f"\n```\n{(parser.epilog or '').partition('--json prints:')[0].rstrip()}\n```\n")
+        if name in SHAPES:
+            shape = json.dumps(SHAPES[name], indent=1, ensure_ascii=False)
+            lines.append(f"\n`--json`:\n```json\n{shape}\n```\n")
+    return "".join(lines)
+
+
+def options_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    """Option or argument as it is written, and its help."""
+    for action in parser._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        value = action.metavar or ("|".join(action.choices) if action.choices else action.dest)
+        names = ", ".join(action.option_strings)
+        written = names if action.nargs == 0 else f"{names} {value}".strip()
+        meaning = (action.help or "").replace("%%", "%")
+        yield f"`{written}`".replace("|", "\\|"), meaning.replace("|", "\\|")
+
+
 def benchmarks_page() -> str:
     """docs/benchmarks.md: every recorded result."""
     results = [json.loads(path.read_text()) for path in (ROOT / "benchmarks" / "results").glob("*.json")]
@@ -104,6 +140,7 @@ def with_rule(table: dict[str, Any]) -> list[list[str]]:
 PAGES = {
     "docs/metrics.md": metrics_page,
     "docs/configuration.md": configuration_page,
+    "docs/commands.md": commands_page,
     "docs/benchmarks.md": benchmarks_page,
 }
 

@@ -11,7 +11,10 @@ from typing import Any
 from heapwatch_wire.config import Setting, parse, rows
 from heapwatch_wire.settings import AgentSettings
 
+from heapwatch.cli.shapes import UNITS, described
 from heapwatch.control.client import Client
+
+CODES = "exit code: 0 done, 1 it could not be done, 2 wrong usage"
 
 # A command line is seen by every user of the machine; "enabled" is what the commands are for.
 _NOT_OPTIONS = {"enabled", "token"}
@@ -38,14 +41,25 @@ def add_pid(parser: argparse.ArgumentParser, optional: bool = False) -> None:
 
 def add_common(parser: argparse.ArgumentParser, examples: str) -> None:
     """--json and --runtime-dir, and examples below the help."""
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_json(parser)
     parser.add_argument(
         "--runtime-dir",
         default="",
         metavar="DIR",
         help="folder of the control sockets, when the service was started with HEAPWATCH_RUNTIME_DIR",
     )
-    parser.epilog = f"examples:\n{examples}\nexit code: 0 done, 1 it could not be done, 2 wrong usage"
+    explain(parser, f"{examples}\n{CODES}")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json, whose shape `explain` shows."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text; its shape is below")
+
+
+def explain(parser: argparse.ArgumentParser, examples: str) -> None:
+    """Examples, and the shape of the command's JSON, below the help."""
+    shape = described(parser.prog.rpartition(" ")[2])
+    parser.epilog = f"examples:\n{examples.rstrip()}\n\n--json prints:\n{shape}\n  {UNITS}\n"
 
 
 def client(args: argparse.Namespace) -> Client:
@@ -62,13 +76,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     """An option for each setting of an agent."""
     for name, row in _setting_options():
         flag = "--" + name.replace("_", "-")
-        default = f" (default: {row.default})" if row.default != "" else ""
+        known = ("off", "on")[row.default] if isinstance(row.default, bool) else row.default
+        text = (row.help + (f" (default: {known})" if known != "" else "")).replace("%", "%%")
         if isinstance(row.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=row.help)
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
-            parser.add_argument(
-                flag, default=None, metavar=_metavar(row), help=(row.help + default).replace("%", "%%")
-            )
+            parser.add_argument(flag, default=None, metavar=_metavar(row), help=text)
 
 
 def settings(options: Mapping[str, Any]) -> dict[str, str]:

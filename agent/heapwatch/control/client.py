@@ -107,8 +107,8 @@ class Client:
             )
         return ControlError(
             f"process {pid} has no Heapwatch agent",
-            "start it with: heapwatch run -- COMMAND, or in its code: import heapwatch; heapwatch.start();"
-            " if it has one, HEAPWATCH_RUNTIME_DIR must be the same here as there",
+            f"heapwatch attach {pid} puts one into it while it runs, heapwatch run -- COMMAND starts a"
+            " program with it; if it has one, HEAPWATCH_RUNTIME_DIR must be the same here as there",
         )
 
     def _ask(self, path: Path, pid: int, method: str, params: dict[str, Any]) -> Any:

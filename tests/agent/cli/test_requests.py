@@ -9,6 +9,7 @@ from heapwatch.cli.commands.requests import merge, text
 REPEAT = {"statement": "SELECT ?", "requests": 3, "most": 9, "line": "feed (shop.py:3)"}
 SUMS: dict[str, Any] = {
     "name": "GET /feed",
+    "kind": "request",
     "requests": 10,
     "seconds": 2.0,
     "allocated": 10 << 20,
@@ -36,6 +37,10 @@ def test_processes_add_up_and_figures_are_those_of_one_request() -> None:
     assert "512 KiB" in row
     assert "10.0 MiB" in row
     assert "  GET /feed: up to 12 times, by feed (shop.py:3)" in rest
+
+
+def test_a_job_named_as_a_request_is_another_thing() -> None:
+    assert len(merge([SUMS, {**SUMS, "kind": "job"}])) == 2
 
 
 def test_unknown_cpu_time_and_no_request_are_said() -> None:

@@ -17,7 +17,7 @@ import heapwatch
 from heapwatch.attach.attaching import Attached, attach
 from heapwatch.attach.errors import AttachError, NotPython
 from heapwatch.attach.official import remote_exec
-from heapwatch.cli.options import Failure, add_settings, pid_argument, print_json, settings
+from heapwatch.cli.options import Failure, add_json, add_settings, explain, pid_argument, print_json, settings
 from heapwatch.cli.units import duration, size
 from heapwatch.control.client import Client, descendants
 
@@ -26,7 +26,6 @@ HELP = "start the agent in a Python process that runs already, or stop it"
 SOCKET_LIMIT = 10.0
 
 EXAMPLES = """\
-examples:
   heapwatch attach 4711
   heapwatch attach 4711 --children --service shop --collector http://127.0.0.1:4040
   heapwatch attach --stop 4711
@@ -53,10 +52,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds to wait until the process gets to Python code (default: 30)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_json(parser)
     add_settings(parser)
     parser.usage = "heapwatch attach [--children] [--service NAME] [options] PID"
-    parser.epilog = EXAMPLES
+    explain(parser, EXAMPLES)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from heapwatch.cli.commands.report import add_type
 from heapwatch.cli.files import read_profile, write_file
-from heapwatch.cli.options import Failure
+from heapwatch.cli.options import Failure, add_json, explain
 from heapwatch.cli.units import size
 from heapwatch.report.diff import Comparison
 from heapwatch.report.flame import differential
@@ -17,7 +17,6 @@ from heapwatch.report.formats import by_name
 HELP = "compare two heap profiles: which sites grew and shrank"
 
 EXAMPLES = """\
-examples:
   heapwatch snapshot 4711 -o before.pb.gz
   heapwatch snapshot 4711 -o after.pb.gz
   heapwatch diff before.pb.gz after.pb.gz
@@ -34,9 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", default="", metavar="FILE", help="file to write: .html (flame graph), .json or .txt"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_json(parser)
     add_type(parser)
-    parser.epilog = EXAMPLES
+    explain(parser, EXAMPLES)
 
 
 def run(args: argparse.Namespace) -> int:

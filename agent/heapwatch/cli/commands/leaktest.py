@@ -7,7 +7,7 @@ import sys
 import time
 
 from heapwatch.cli.leaktest_text import text
-from heapwatch.cli.options import print_json
+from heapwatch.cli.options import add_json, explain, print_json
 from heapwatch.leaktest.plan import STEPS, Plan, default_warmup
 from heapwatch.leaktest.report import to_json
 from heapwatch.leaktest.runner import TestFailed
@@ -16,14 +16,12 @@ from heapwatch.leaktest.runner import run as run_test
 HELP = "run a piece of code many times and say whether it leaks, where, and what holds it"
 
 EXAMPLES = """\
-the file defines what to run:
-  def setup(): ...        once, before the first step (may be left out)
-  def step(i): ...        one unit of work; i counts from 0; may be async
-
-examples:
   heapwatch leaktest checkout.py
   heapwatch leaktest checkout.py --steps 10000 --json
 
+The file defines what to run:
+  def setup(): ...        once, before the first step (may be left out)
+  def step(i): ...        one unit of work; i counts from 0; may be async
 What the file prints goes to stderr. Exit code: 0 no leak, 1 leak, 2 it could not be tested.
 """
 _BAR = 30
@@ -51,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="seed of random, numpy.random and string hashes, so that each run is the same",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.epilog = EXAMPLES
+    add_json(parser)
+    explain(parser, EXAMPLES)
 
 
 def run(args: argparse.Namespace) -> int:

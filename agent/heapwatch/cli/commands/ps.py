@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from heapwatch.cli.table import table
 from heapwatch.cli.units import duration, size
 from heapwatch.control.client import ControlError
 
-HELP = "list this user's processes that have an agent"
+HELP = "list this user's processes that have an agent (of root: everybody's)"
 
 HOW_TO_ATTACH = """\
 No process of this user has an agent. Attach one:
@@ -38,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
         print(agents_table(agents))
     elif not silent:
         print(HOW_TO_ATTACH)
-    for text in silent if not args.json else ():
-        print(text)
+    for text in silent:
+        print(f"heapwatch: {text}", file=sys.stderr)
     return 0
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from heapwatch.cli.files import read_profile, write_file
-from heapwatch.cli.options import Failure
+from heapwatch.cli.options import Failure, add_json, explain
 from heapwatch.cli.units import size
 from heapwatch.report.formats import SUFFIXES, WRITERS, by_name
 from heapwatch.report.kinds import choose
@@ -15,7 +15,6 @@ from heapwatch.report.kinds import choose
 HELP = "show a heap profile: table, flame graph (HTML, SVG), folded stacks, speedscope, JSON"
 
 EXAMPLES = """\
-examples:
   heapwatch report heap.pb.gz                          the lines and stacks that hold most, as text
   heapwatch report heap.pb.gz -o heap.html             a flame graph in one file, for any browser
   heapwatch report heap.pb.gz --type alloc_space       what was allocated, instead of what lives
@@ -36,8 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"file to write; its ending tells the format: {SUFFIXES}",
     )
     parser.add_argument("--format", choices=list(WRITERS), help="format, when FILE's ending doesn't tell it")
+    add_json(parser)
     add_type(parser)
-    parser.epilog = EXAMPLES
+    explain(parser, EXAMPLES)
 
 
 def add_type(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def add_type(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    form = args.format or _form(args.output)
+    form = "json" if args.json else args.format or _form(args.output)
     profile = read_profile(args.profile)
     try:
         kind = choose(profile, args.type)

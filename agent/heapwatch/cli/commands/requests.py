@@ -43,9 +43,10 @@ def run(args: argparse.Namespace) -> int:
 
 def merge(endpoints: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Sums over processes."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
     for endpoint in endpoints:
-        total = found.setdefault(endpoint["name"], {"name": endpoint["name"], "repeated": []})
+        name, kind = endpoint["name"], endpoint["kind"]
+        total = found.setdefault((name, kind), {"name": name, "kind": kind, "repeated": []})
         for key in (*_SUMS, *_MORE_SUMS):
             total[key] = total.get(key, 0) + endpoint[key]
         total["repeated"] = _merge_repeats([*total["repeated"], *endpoint["repeated"]])

@@ -7,14 +7,14 @@ import importlib.util
 import platform
 from importlib import metadata
 
-from heapwatch.cli.options import print_json
+from heapwatch.cli.options import add_json, explain, print_json
 
 HELP = "show the versions of Heapwatch and Python, and whether the sampler is built"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.epilog = "examples:\n  heapwatch version"
+    add_json(parser)
+    explain(parser, "  heapwatch version")
 
 
 def run(args: argparse.Namespace) -> int:
