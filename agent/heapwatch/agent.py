@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heapwatch_wire.settings import AgentSettings
 
@@ -25,6 +25,9 @@ from heapwatch.phases import Phases
 from heapwatch.profiles import Profiles
 from heapwatch.sampler import OWN_WORK, Sampler
 from heapwatch.threads import BackgroundThread, Signal, new_lock
+
+if TYPE_CHECKING:
+    from heapwatch.defence.defence import Defence
 
 LONGEST_WAIT = 3600.0
 LEAVE_LIMIT = 2.5
@@ -45,7 +48,8 @@ class Agent:
 
     Whoever plugs in finds `settings`, `identity`, `sampler`, `profiles`, `leaks`, `memory`, `phases` and
     `failures`; `breakdown` is that of `memory`, as new as its cost allows. `courier` is None without a
-    collector, `tuner` where nobody tunes the garbage collector, `requests` where none are measured.
+    collector, `tuner` where nobody tunes the garbage collector, `requests` where none are measured, `defence`
+    where it is off and nobody has asked for a drain.
     `leave` ends the agent for good, as its host does it. `forked` is the Unix time at which this process
     began as a copy of one with an agent, else 0; at `began` the agent did.
     """
@@ -78,6 +82,7 @@ class Agent:
         self.began = time.time()
         self.forked = 0.0
         self.requests: Requests | None = None
+        self.defence: Defence | None = None
         self._tasks: list[_Task] = []
         self._closers: list[tuple[str, Callable[[], None]]] = []
         self._turn = new_lock()
@@ -116,6 +121,7 @@ class Agent:
                 "dropped": {} if courier is None else dict(courier.dropped),
             },
             "memory": own_memory(self.sampler),
+            "defence": {"mode": "off"} if self.defence is None else self.defence.status(),
             "errors": dict(self.failures.counts),
         }
 

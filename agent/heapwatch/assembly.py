@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from heapwatch_wire.settings import AgentSettings
 
@@ -34,6 +36,9 @@ from heapwatch.pusher import Pusher
 from heapwatch.sampler import Labels, NullSampler, Sampler
 from heapwatch.telemetry import Telemetry
 
+if TYPE_CHECKING:
+    from heapwatch.defence.defence import Defence
+
 FIRST_PUSH = 1.0
 RETRY_CHECK = 1.0
 LEAKS_SLICE = 0.25
@@ -59,6 +64,7 @@ class Resident:
     requests: Requests = field(default_factory=lambda: Requests(NullSampler("not started")))
     controls: Controls = field(default_factory=Controls)
     bridges: Bridges = field(default_factory=Bridges)
+    on_pressure: list[Callable[[], object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.gc.running = self.requests.in_flight.running
@@ -80,6 +86,8 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     agent = Agent(settings, identity, sampler, leaks, failures, courier, memory, tuner, resident.phases)
     agent.requests = resident.requests
     agent.forked = forked
+    if settings.defence != "off":
+        agent.defence = _defence(agent, resident)
     control = ControlServer(agent)
     # A child may be about to execute another program: wait, or the socket would stay behind.
     agent.once("control", lambda: _start_control(control), delay=FORK_DELAY if forked else 0.0)
@@ -106,6 +114,13 @@ def _start_control(control: ControlServer) -> None:
         # A short program is at its end, where Python (3.12 and later) starts no more threads.
         if threading.main_thread().is_alive():
             raise
+
+
+def _defence(agent: Agent, resident: Resident) -> Defence:
+    # Loaded where it is switched on: a process without it doesn't pay for its modules.
+    from heapwatch.defence.assembly import make_defence
+
+    return make_defence(agent, resident.requests, resident.on_pressure)
 
 
 def _tuner(settings: AgentSettings, sampler: Sampler, resident: Resident, failures: Failures) -> Tuner:
@@ -140,6 +155,7 @@ def _telemetry(agent: Agent, resident: Resident, tuner: Tuner) -> Telemetry:
         failures=agent.failures,
         started=agent.identity.started,
         courier=agent.courier,
+        defence=agent.defence,
     )
 
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from heapwatch_wire.config import ConfigError
 
+from heapwatch.decorating import Function
 from heapwatch.failures import logger
 from heapwatch.host import Host
 from heapwatch.instrument.asgi import Application, AsgiMiddleware
+from heapwatch.instrument.optional import refuse_when_short
 from heapwatch.instrument.tag import Tag
 from heapwatch.instrument.wsgi import WsgiMiddleware
 from heapwatch.phases import Phase, PhaseReport
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+Callback = TypeVar("Callback", bound=Callable[[], object])
+MAX_CALLBACKS = 100
 
 host = Host()
 
@@ -129,3 +135,40 @@ def wsgi(application: WSGIApplication) -> WSGIApplication:
 def asgi(application: Application) -> Application:
     """`application`, measured request by request. Starlette, FastAPI and Django are measured without this."""
     return AsgiMiddleware(application, host.resident.requests)
+
+
+def ready() -> bool:
+    """Whether this process should get new requests: for the readiness answer that a balancer asks for.
+
+    False while it takes leave or all requests are refused (see docs/defence.md); without an agent True.
+    """
+    agent = host.agent
+    return agent is None or agent.defence is None or agent.defence.ready
+
+
+def on_pressure(callback: Callback) -> Callback:
+    """Have `callback()` called when memory runs short, to drop what can be made again; also as a decorator.
+
+        heapwatch.on_pressure(cache.clear)
+
+    It is called in a thread of the agent, at most every ten seconds, and only with `defence` "act". What it
+    raises is counted and logged once. Registering one again does nothing; ValueError beyond 100 of them.
+    """
+    callbacks = host.resident.on_pressure
+    if callback not in callbacks:
+        if len(callbacks) >= MAX_CALLBACKS:
+            raise ValueError(f"on_pressure knows {MAX_CALLBACKS} callbacks; register one for all caches")
+        callbacks.append(callback)
+    return callback
+
+
+def optional(function: Function) -> Function:
+    """A view that the service can do without: when memory runs short, its requests get 503 and Retry-After.
+
+    For plain and coroutine functions in applications that the agent measures. Below the route's decorator:
+
+        @app.get("/recommendations")
+        @heapwatch.optional
+        def recommendations(): ...
+    """
+    return refuse_when_short(function, host.resident.requests)

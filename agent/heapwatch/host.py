@@ -53,6 +53,8 @@ class Host:
                 return
             if agent.tuner is not None:
                 agent.tuner.stop()
+            if agent.defence is not None:
+                agent.defence.stop()
             self.resident.gc.remove()
             agent.sampler.stop()
             agent.stop(limit)
@@ -85,6 +87,8 @@ class Host:
         self._hook_process()
         self.agent = agent
         agent.start()
+        if agent.defence is not None:
+            agent.defence.start()
 
     def _hook_process(self) -> None:
         if not self._hooked:
@@ -125,6 +129,10 @@ class Host:
         with parent.failures.guard("fork"):
             self.resident.requests.reset(parent.sampler)
             self.resident.gc.reset()
+            if parent.defence is not None:
+                parent.defence.forget()
             self.agent = assemble(parent.settings, parent.sampler, self.resident, forked)
             self.agent.leave = self.stop
             self.agent.start()
+            if self.agent.defence is not None:
+                self.agent.defence.start()

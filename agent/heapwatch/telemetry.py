@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from heapwatch_wire.metrics import BY_NAME
 from heapwatch_wire.otlp import Histogram, Number, Point
@@ -23,6 +24,9 @@ from heapwatch.memory.breakdown import Breakdown
 from heapwatch.phases import Phases
 from heapwatch.process import ProcessReader
 from heapwatch.sampler import Sampler
+
+if TYPE_CHECKING:
+    from heapwatch.defence.defence import Defence
 
 _SAMPLER_METRICS = {
     "live_bytes": "heapwatch.heap.live",
@@ -43,8 +47,8 @@ _DROPPED = "dropped_"
 class Telemetry:
     """Everything that is measured, for one reader: some metrics are about the time since it read before.
 
-    `started` is the process's start in Unix seconds; no courier, no queue. `memory` is a callable since its
-    cost grows with the process.
+    `started` is the process's start in Unix seconds; no courier, no queue; no defence, nothing of
+    it. `memory` is a callable since its cost grows with the process.
     """
 
     process: ProcessReader
@@ -58,6 +62,7 @@ class Telemetry:
     failures: Failures
     started: float
     courier: Courier | None = None
+    defence: Defence | None = None
 
     def __post_init__(self) -> None:
         self._gc_share = GcShare(self.gc)
@@ -77,6 +82,7 @@ class Telemetry:
             *self._agent(),
             *self._requests(),
             *self._phases(),
+            *(self.defence.points() if self.defence is not None else ()),
         ]
 
     def _process(self) -> Iterator[Point]:

@@ -42,6 +42,12 @@ def new_rlock() -> RLock:
     return lock
 
 
+def get_ident() -> int:
+    """The number of this thread, whatever greenlet runs on it."""
+    number: int = _thread.get_ident()
+    return number
+
+
 def sleep(seconds: float) -> None:
     """Hold this thread, and no greenlet besides."""
     Signal().wait(seconds)

@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from heapwatch.allocators import Pymalloc, find_malloc
 from heapwatch.cgroup import CgroupReader
+from heapwatch.defence.defence import Defence
+from heapwatch.defence.exits import find_exit
+from heapwatch.defence.family import Family
+from heapwatch.defence.headroom import Headroom
+from heapwatch.defence.relief import Relief
 from heapwatch.delivery import Courier, Delivery
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
@@ -62,7 +67,7 @@ def container(tmp_path: Path) -> CgroupReader:
 
 
 @pytest.fixture
-def telemetry(sampler: ScriptedSampler, container: CgroupReader) -> Telemetry:
+def telemetry(sampler: ScriptedSampler, container: CgroupReader, tmp_path: Path) -> Telemetry:
     sampler.statistics = STATISTICS
     failures = Failures()
     courier = Courier(AgentSettings(collector="http://127.0.0.1:9", queue_size=1), failures)
@@ -91,7 +96,26 @@ def telemetry(sampler: ScriptedSampler, container: CgroupReader) -> Telemetry:
         failures=failures,
         started=ProcessReader().start_time(),
         courier=courier,
+        defence=new_defence(requests, failures, tmp_path),
     )
+
+
+def new_defence(requests: Requests, failures: Failures, folder: Path) -> Defence:
+    settings = AgentSettings(defence="observe", defence_limit=100, request_limit=100)
+    defence = Defence(
+        settings,
+        Family(folder / "run", "shop"),
+        requests,
+        Headroom(lambda: None, lambda: 80, settings.defence_limit),
+        Relief([], lambda: False, lambda: 80, failures),
+        find_exit,
+        lambda: None,
+        failures,
+    )
+    defence.look()
+    assert defence.stopping is not None
+    defence.stopping.counts["GET /p/<int:id>", "observe"] += 1
+    return defence
 
 
 def new_tuner(sampler: ScriptedSampler, failures: Failures) -> Tuner:

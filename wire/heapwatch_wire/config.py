@@ -111,6 +111,11 @@ def parse(fld: Field[Any], value: Any, where: str) -> Any:
     return parsed
 
 
+def size(text: str) -> int:
+    """A size such as "64KiB" in bytes; ValueError if it isn't one."""
+    return int(_quantity(text.strip(), "bytes"))
+
+
 def describe(row: Setting) -> str:
     """What a value of `row` may be, in words: "a size in bytes (64KiB, 1MiB) from 1 to 67108864"."""
     if row.choices:

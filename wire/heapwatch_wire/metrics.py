@@ -141,6 +141,40 @@ METRICS: tuple[Metric, ...] = (
         "What the GC tuner did (act) or would have done (observe).",
         ("heapwatch.action", "heapwatch.gc.mode"),
     ),
+    # Defence against running out of memory.
+    Metric(
+        "heapwatch.defence.state",
+        "gauge",
+        "{state}",
+        "State of the process's defence: 0 ok, 1 soft, 2 shed, 3 drain.",
+    ),
+    Metric(
+        "heapwatch.defence.used",
+        "gauge",
+        "1",
+        "Memory in use over the limit that is nearer, the container's or the process's own.",
+    ),
+    Metric(
+        "heapwatch.defence.actions",
+        "counter",
+        "{action}",
+        "What the defence did (act) or would have done (observe).",
+        ("heapwatch.action", "heapwatch.defence.mode"),
+    ),
+    Metric(
+        "heapwatch.defence.shed",
+        "counter",
+        "{request}",
+        "Requests that were refused (act) or would have been (observe), of optional routes or any.",
+        ("heapwatch.reason", "heapwatch.defence.mode"),
+    ),
+    Metric(
+        "heapwatch.defence.stopped",
+        "counter",
+        "{request}",
+        "Requests that were stopped (act) or would have been (observe) because they held too much memory.",
+        ("heapwatch.endpoint", "heapwatch.defence.mode"),
+    ),
     # The allocators.
     Metric(
         "heapwatch.heap.live",

@@ -108,6 +108,74 @@ class AgentSettings:
         " MeterProvider, where it has them: on, off, or auto (where there is no collector).",
         choices=("auto", "on", "off"),
     )
+    defence: str = setting(
+        "off",
+        "Defend the process against running out of memory: off, observe (say what would be done), or act.",
+        choices=("off", "observe", "act"),
+    )
+    defence_limit: int = setting(
+        0,
+        "Memory that the process may take; 0 means that only the container's limit bounds it.",
+        unit="bytes",
+        minimum=0,
+        maximum=1 << 50,
+    )
+    defence_soft: float = setting(
+        0.75,
+        "Part of the limit from which caches are dropped, garbage is collected and free memory given back.",
+        unit="ratio",
+        minimum=0.1,
+        maximum=1,
+    )
+    defence_shed: float = setting(
+        0.85,
+        "Part of the limit from which requests of optional routes are answered with 503.",
+        unit="ratio",
+        minimum=0.1,
+        maximum=1,
+    )
+    defence_drain: float = setting(
+        0.9,
+        "Part of the limit from which a worker takes leave, one of a service at a time; half way from there"
+        " to the limit all requests are answered with 503.",
+        unit="ratio",
+        minimum=0.1,
+        maximum=1,
+    )
+    defence_grace: float = setting(
+        5.0,
+        "Time between the word that a worker takes leave and its end, for balancers to hear it; the worker"
+        " serves meanwhile.",
+        unit="seconds",
+        minimum=0,
+        maximum=600,
+    )
+    defence_optional: str = setting(
+        "",
+        "Paths of requests that the service can do without, such as /recommendations/* /search, apart by"
+        " spaces; they are refused first.",
+    )
+    request_limit: int = setting(
+        0,
+        "Memory, by estimate, that one request may hold of what it allocated; it is stopped above. 0 means"
+        " no limit. Needs defence.",
+        unit="bytes",
+        minimum=0,
+        maximum=1 << 50,
+    )
+    request_limits: str = setting(
+        "",
+        "Limits of single endpoints, such as GET /export=2GiB POST /import/*=512MiB, apart by commas; the"
+        " first that fits counts, 0 means no limit.",
+    )
+    request_limit_status: str = setting(
+        "503", "Status that a stopped request is answered with.", choices=("503", "507")
+    )
+    agent_check: str = setting(
+        "",
+        "Address HOST:PORT on which HAProxy's agent-check is answered from the headroom; processes with the"
+        " same address are one server to it. Needs defence.",
+    )
     runtime_dir: str = setting(
         "", "Folder of the control sockets (default: $XDG_RUNTIME_DIR/heapwatch, else /tmp/heapwatch-UID)."
     )

@@ -13,6 +13,7 @@ from heapwatch_wire.sites import site_id
 
 from heapwatch.control.census import census
 from heapwatch.control.cycles import cycles
+from heapwatch.control.defence import drain
 from heapwatch.control.garbage import collector
 from heapwatch.control.params import need_samples, whole_number
 from heapwatch.control.protocol import RequestError
@@ -187,6 +188,7 @@ HANDLERS: dict[str, Handler] = {
     "resume": resume,
     "gc": collector,
     "trim": trim,
+    "drain": drain,
     "memory": memory,
     "requests": requests,
     "stop": stop,

@@ -8,7 +8,7 @@ from heapwatch_wire.metrics import BY_NAME
 from heapwatch_wire.otlp import Histogram, Number, Point
 
 from heapwatch.gcstats import GcStats
-from heapwatch.gctuner.journal import KINDS
+from heapwatch.gctuner.actions import KINDS
 from heapwatch.gctuner.tuner import ACT, OBSERVE, Tuner
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from heapwatch.gcstats import GcStats
 from heapwatch.gctuner.controls import Controls
-from heapwatch.gctuner.journal import Journal
 from heapwatch.gctuner.model import FULL_SHARE, Plan
 from heapwatch.instrument.inflight import InFlight
+from heapwatch.journal import Journal
 
 LONGEST_WAIT = 1.0
 """Seconds that a due collection waits for a moment without a request; then it runs at the end of any."""

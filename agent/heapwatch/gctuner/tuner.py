@@ -9,14 +9,15 @@ from typing import Any
 
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
+from heapwatch.gctuner.actions import FREQUENT
 from heapwatch.gctuner.controls import Controls, Thresholds
-from heapwatch.gctuner.journal import Journal
 from heapwatch.gctuner.meter import Figures, Meter
 from heapwatch.gctuner.model import PAUSE_TARGET, Limits, Plan, Rates, budget, make_plan
 from heapwatch.gctuner.schedule import Schedule
 from heapwatch.gctuner.trial import Trial
 from heapwatch.gctuner.versions import OWN_FROZEN, cannot_act
 from heapwatch.instrument.inflight import InFlight
+from heapwatch.journal import Journal
 from heapwatch.sampler import Sampler
 
 OFF, OBSERVE, ACT = "off", "observe", "act"
@@ -61,7 +62,7 @@ class Tuner:
     ) -> None:
         self.mode = mode
         self.limits = limits
-        self.journal = Journal()
+        self.journal = Journal("gc tuner", FREQUENT)
         self.plan: Plan | None = None
         self.rates: Rates | None = None
         self.stats, self._controls, self._in_flight = stats, controls, in_flight

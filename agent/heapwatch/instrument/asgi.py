@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMa
 from types import coroutine
 from typing import Any, TypeAlias
 
+from heapwatch.instrument.guard import Refusal
 from heapwatch.instrument.requests import Request, Requests
 from heapwatch.instrument.traces import trace_of
 from heapwatch.instrument.work import Work
@@ -36,6 +37,10 @@ class AsgiMiddleware:
         if scope["type"] not in ("http", "websocket") or REQUEST_KEY in scope:
             await self._application(scope, receive, send)
             return
+        guard = self._requests.guard if scope["type"] == "http" else None
+        if guard is not None and (refusal := guard.refuse(scope["path"])):
+            await refusal.answer_asgi(send)
+            return
         request = scope[REQUEST_KEY] = (
             self._requests.begin(scope["method"])
             if scope["type"] == "http"
@@ -51,8 +56,14 @@ class AsgiMiddleware:
             return send(message)
 
         try:
-            served = self._application(scope, receive, sending)
-            await (by_steps(request, served) if request.measures_cpu else served)
+            application: Awaitable[None] = self._application(scope, receive, sending)
+            served = by_steps(request, application) if request.measures_cpu else application
+            await (served if guard is None else guard.attend(request, served))
+        except Refusal as refusal:
+            if request.answering:
+                raise
+            request.started(refusal.status)
+            await refusal.answer_asgi(send)
         finally:
             request.sent()
 

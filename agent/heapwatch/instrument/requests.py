@@ -9,6 +9,7 @@ from typing import NamedTuple
 from heapwatch.gcstats import GcStats
 from heapwatch.instrument.distribution import Trace
 from heapwatch.instrument.endpoints import Ended, Endpoint, Endpoints, Kind, Totals
+from heapwatch.instrument.guard import Guard
 from heapwatch.instrument.inflight import InFlight
 from heapwatch.instrument.work import Work
 from heapwatch.sampler import Sampler
@@ -37,6 +38,7 @@ class Requests:
     """Begins pieces of work and collects what they came to, for as long as the process lives.
 
     `observations` is None unless somebody wants to hear of each single request; then it keeps the last ones.
+    `guard` is None unless requests may be refused or stopped. `serving`: the process has got HTTP requests.
     """
 
     def __init__(self, sampler: Sampler, gc: GcStats | None = None) -> None:
@@ -45,6 +47,7 @@ class Requests:
         self.observations: deque[Observation] | None = None
         self._chance = Random()  # not the host's, which it may have seeded
         self.cpu_share = 1.0
+        self.guard: Guard | None = None
         self.reset(sampler)
 
     def reset(self, sampler: Sampler) -> None:
@@ -53,6 +56,8 @@ class Requests:
         self._endpoints = Endpoints()
         self._known: dict[tuple[Kind, str, str], Known] = {}
         self.observations = None
+        self.guard = None
+        self.serving = False
         self.in_flight.clear()
 
     def find(self, kind: Kind, name: str, route: str = "") -> Known:
@@ -72,6 +77,7 @@ class Requests:
 
     def begin(self, method: str) -> Request:
         """An HTTP request that starts in this context."""
+        self.serving = True
         return Request(self, method if method in _METHODS else OTHER)
 
     def begin_connection(self) -> Request:
@@ -109,13 +115,17 @@ class Requests:
 
 
 class Request(Work):
-    """An HTTP request, or a WebSocket. `matched` when the route is known, `started` when the response is."""
+    """An HTTP request, or a WebSocket. `matched` when the route is known, `started` when the response is.
 
-    __slots__ = ("_kind", "_method", "prefix")
+    `answering`: the response has begun.
+    """
+
+    __slots__ = ("_kind", "_method", "answering", "prefix")
 
     def __init__(self, requests: Requests, method: str, kind: Kind = "request", outcome: str = "500") -> None:
         self._method = method
         self._kind: Kind = kind
+        self.answering = False
         self.prefix = ""  # of the routes that may follow
         super().__init__(requests, requests.find(kind, method), outcome)
 
@@ -126,6 +136,7 @@ class Request(Work):
 
     def started(self, status: int, trace: Trace | None = None) -> None:
         """The response begins, with this status (0 when it is no number)."""
+        self.answering = True
         self.outcome = str(status) if status else ""
         self.trace = trace
 

@@ -8,7 +8,7 @@ from _thread import get_ident
 from typing import TYPE_CHECKING
 
 from heapwatch.instrument.distribution import Trace
-from heapwatch.instrument.endpoints import Ended
+from heapwatch.instrument.endpoints import Ended, Endpoint
 from heapwatch.instrument.statements import Statements
 from heapwatch.scopes import CURRENT, Scope
 
@@ -64,12 +64,17 @@ class Work(Scope):
         CURRENT.set(self)
         self._thread = UNMEASURED
         self._cpu = self._cpu_began = self._seconds = 0.0
-        if requests.measures_cpu() and not _in_greenlet():
+        if requests.measures_cpu() and not in_greenlet():
             self._thread = get_ident()
             self._cpu_began = time.thread_time()
         self._gc_began = requests.gc.seconds
         self._began = time.perf_counter()
         self._requests = requests
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Whose work it is, as far as that is known yet."""
+        return self._endpoint
 
     @property
     def running(self) -> bool:
@@ -175,6 +180,7 @@ def current() -> Work | None:
     return scope if isinstance(scope, Work) and scope.running else None
 
 
-def _in_greenlet() -> bool:
+def in_greenlet() -> bool:
+    """Whether other pieces of work run on this thread meanwhile, by gevent or the like."""
     greenlet = sys.modules.get("greenlet")
     return greenlet is not None and greenlet.getcurrent().parent is not None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from heapwatch.instrument.guard import Refusal
 from heapwatch.instrument.requests import Request, Requests
 from heapwatch.instrument.traces import trace_of
 
@@ -34,6 +35,9 @@ def serve(
     """Call the application; a response that is still being made keeps the request running."""
     if REQUEST_KEY in environ:  # wrapped twice: the outer one measures
         return application(environ, start_response)
+    guard = requests.guard
+    if guard is not None and (refusal := guard.refuse(environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"])):
+        return refusal.answer_wsgi(start_response)
     request = environ[REQUEST_KEY] = requests.begin(environ.get("REQUEST_METHOD", ""))
 
     def start(
@@ -49,7 +53,13 @@ def serve(
         return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
     try:
-        body = application(environ, start)
+        body = (
+            application(environ, start) if guard is None else guard.call(request, application, environ, start)
+        )
+    except Refusal as refusal:
+        request.started(refusal.status)
+        request.end()
+        return refusal.answer_wsgi(start_response)
     except BaseException:
         request.failed()
         request.end()

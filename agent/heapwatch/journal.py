@@ -1,22 +1,21 @@
-"""What the tuner did, or would have done, with the state before and after."""
+"""What a part of the agent did to its process, or would have done, with the state before and after."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from heapwatch.failures import logger
 
-KINDS = ("thresholds", "young", "idle", "full", "freeze", "unfreeze", "pressure", "undo", "restore")
-FREQUENT = frozenset({"young", "idle", "full"})
 KEPT = 100
 
 
 @dataclass(frozen=True)
 class Action:
-    """One of KINDS at `time` (Unix seconds). `mode` "observe": it was not done."""
+    """Something done at `time` (Unix seconds). `mode` "observe": it was not done."""
 
     time: float
     kind: str
@@ -27,19 +26,22 @@ class Action:
 
 
 class Journal:
-    """Counts actions by kind, keeps the last ones, and logs them: frequent kinds as debug, others as info."""
+    """Counts actions by kind and mode, keeps the last ones, and logs them: `frequent` kinds as debug, others
+    as info. `who` is the part of the agent that acts."""
 
-    def __init__(self) -> None:
+    def __init__(self, who: str, frequent: Collection[str] = ()) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
+        self._who = who
+        self._frequent = frequent
         self._actions: deque[Action] = deque(maxlen=KEPT)
 
     def note(self, kind: str, mode: str, reason: str, before: str, after: str) -> None:
         """Record an action."""
         self.counts[kind, mode] += 1
         self._actions.append(Action(time.time(), kind, mode, reason, before, after))
-        log = logger.debug if kind in FREQUENT else logger.info
+        log = logger.debug if kind in self._frequent else logger.info
         verb = "would do" if mode == "observe" else "did"
-        log("heapwatch: gc tuner %s %s (%s): %s -> %s", verb, kind, reason, before, after)
+        log("heapwatch: %s %s %s (%s): %s -> %s", self._who, verb, kind, reason, before, after)
 
     def recent(self) -> list[dict[str, Any]]:
         """The last actions as JSON values, the newest first."""
