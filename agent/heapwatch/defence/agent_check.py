@@ -27,12 +27,13 @@ def weight(used: float, soft: float, drain: float) -> int:
     return round(10 + 90 * min(1.0, max(0.0, left)))
 
 
-def answer(members: Sequence[Member]) -> bytes:
+def answer(members: Sequence[Member], bereft: bool = False) -> bytes:
     """What the balancer is told of a server that consists of `members`.
 
-    "drain" when all of them take leave; "ready" and "up" end what an earlier answer began.
+    "drain" when all of them take leave, or, `bereft`, the last one has gone and none has come; "ready" and
+    "up" end what an earlier answer began.
     """
-    if members and all(member.draining for member in members):
+    if all(member.draining for member in members) if members else bereft:
         return b"drain\n"
     weights = [0 if member.draining else member.weight for member in members] or [100]
     return b"up ready %d%%\n" % max(1, sum(weights) // len(weights))

@@ -272,4 +272,6 @@ class Defence:
     def _answer(self) -> bytes:
         address, own = self._settings.agent_check, os.getpid()
         members = [m for m in self._family.members() if m.check == address and m.pid != own]
-        return answer([*members, self._member()] if self._requests.serving else members)
+        if self._requests.serving:
+            members.append(self._member())
+        return answer(members, not members and self._family.bereft(address))

@@ -15,6 +15,7 @@ from pathlib import Path
 from heapwatch.control.paths import make_folder
 
 FRESH = 5.0
+REMEMBERED = 30.0
 SPACING = 10.0
 _LARGEST = 4096
 
@@ -54,8 +55,14 @@ class Family:
         self._path(pid).unlink(missing_ok=True)
 
     def members(self) -> list[Member]:
-        """Those who serve now. Files of dead processes are taken away."""
-        return list(self._read())
+        """Those who serve now. Files of processes that ended long ago are taken away."""
+        return [member for member, age in self._read() if age < FRESH and _lives(member.pid)]
+
+    def bereft(self, check: str) -> bool:
+        """Whether somebody with this agent-check drained and ended, and may not have a successor yet."""
+        return any(
+            member.check == check and member.draining and not _lives(member.pid) for member, _ in self._read()
+        )
 
     def take_leave(self, urgent: bool = False) -> bool:
         """Ask for the one leave there is; it is given back when this process ends, or by `stay`.
@@ -90,7 +97,8 @@ class Family:
     def _path(self, pid: int) -> Path:
         return self._folder / f"{self._key}-{pid}.json"
 
-    def _read(self) -> Iterator[Member]:
+    def _read(self) -> Iterator[tuple[Member, float]]:
+        """Each process, and how many seconds ago it was heard of."""
         for path in self._folder.glob(f"{self._key}-*.json"):
             try:
                 with path.open() as file:
@@ -98,8 +106,12 @@ class Family:
                     member = Member(**json.loads(file.read(_LARGEST)))
             except (OSError, ValueError, TypeError):
                 continue
-            if not Path(f"/proc/{member.pid}").exists():
+            if age > REMEMBERED and not _lives(member.pid):
                 with contextlib.suppress(OSError):
                     path.unlink()
-            elif age < FRESH:
-                yield member
+            else:
+                yield member, age
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
