@@ -39,6 +39,7 @@ from benchmarks.results import Result, Table, aligned, record
 
 APP = Path(__file__).with_name("defence_app.py")
 BOOTSTRAP = Path(heapwatch.__file__).parent / "bootstrap"
+HAPROXY = shutil.which("haproxy", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))
 MODES = ("off", "act")
 BOOT = 120.0
 REST = 0.01
@@ -223,7 +224,7 @@ def measure(mode: str, args: argparse.Namespace, folder: Path) -> Outcome:
         )
         wait_for(lambda: all(map(answers, ports)), BOOT, "the servers")
         write_configuration(folder / f"{mode}.cfg", port, ports, checks if mode != "off" else [])
-        haproxy = ["haproxy", "-db", "-f", str(folder / f"{mode}.cfg")]
+        haproxy = [str(HAPROXY), "-db", "-f", str(folder / f"{mode}.cfg")]
         stack.enter_context(running(haproxy, folder / f"{mode}-haproxy.log"))
         wait_for(lambda: answers(port), BOOT, "HAProxy")
         watch(outcome, group, port, args)
@@ -302,7 +303,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
-    if shutil.which("haproxy") is None:
+    if HAPROXY is None:
         print("needs haproxy: apt-get install haproxy", file=sys.stderr)
         return 77
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from heapwatch.cgroup import ContainerMemory
@@ -18,9 +18,6 @@ from heapwatch.defence.relief import Relief
 from heapwatch.failures import Failures
 from heapwatch.instrument.requests import Requests
 from heapwatch_wire.settings import AgentSettings
-
-if TYPE_CHECKING:
-    from conftest import ScriptedSampler
 
 MIB = 1 << 20
 
@@ -95,5 +92,5 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, sampler: ScriptedSampler) -> World:
+def world(tmp_path: Path, sampler: Any) -> World:
     return World(tmp_path / "run", Requests(sampler))
