@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
         ) from None
     except FileNotFoundError:
         raise Failure(
-            "there is no such process, or it has just ended", "heapwatch ps lists candidates"
+            f"there is no process {', '.join(map(str, pids))}, or it has just ended",
+            "heapwatch ps lists the processes with an agent",
         ) from None
     diagnoses = [(facts, diagnose(facts)) for facts in gathered]
     if args.json:
@@ -112,7 +113,7 @@ def _title(facts: Facts) -> str:
     command = cut(facts.command, 40)
     return (
         f"process {facts.pid} ({service}{command}): rss {size(status.rss)}, peak {size(status.peak)},"
-        f" {count(status.threads)} threads, up {duration(facts.uptime)}"
+        f" {count(status.threads)} thread{'s' if status.threads != 1 else ''}, up {duration(facts.uptime)}"
     )
 
 

@@ -25,8 +25,9 @@ class Machine:
 class Facts:
     """What is known of a process. Bytes, seconds; `growth` is RSS in bytes per second while it was `watched`.
 
-    What only an agent knows is empty without one; `silent` says why one that is there doesn't answer.
-    `threads` says what each of them does.
+    `faults` are pages a second that the kernel gave while it was watched. What only an agent knows is empty
+    without one; `silent` says why one that is there doesn't answer. `threads` says what each of them does.
+    `python` is False for other programs, `memray` True where that could attach.
     """
 
     pid: int
@@ -44,6 +45,9 @@ class Facts:
     agent: AgentFacts | None = None
     silent: str = ""
     threads: tuple[str, ...] = ()
+    faults: float = 0.0
+    python: bool = True
+    memray: bool = False
 
     @property
     def limit(self) -> int:

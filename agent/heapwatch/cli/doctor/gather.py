@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from heapwatch_wire.evidence import Evidence, from_json
 
@@ -23,29 +24,45 @@ from heapwatch.memory.breakdown import divide
 from heapwatch.memory.mappings import read_mappings
 from heapwatch.process import ProcessReader
 
+PROC = Path("/proc")
 PY_SPY_LIMIT = 4.0
 SITES = 5
 
+T = TypeVar("T")
+
+
+class Watched(NamedTuple):
+    """A process at a moment: bytes, page faults since its start."""
+
+    rss: int
+    faults: int
+
 
 def gather(pids: Sequence[int], asking: Client, watch: float) -> list[Facts]:
-    """The facts of each process, all watched for `watch` seconds.
+    """The facts of each process, all watched for `watch` seconds; those that end meanwhile are left out.
 
-    Raises OSError when a process is gone or can't be read.
+    Raises OSError when none is left that can be read.
     """
-    readers = {pid: ProcessReader(process=str(pid)) for pid in pids}
-    before, began = {pid: reader.resident().rss for pid, reader in readers.items()}, time.monotonic()
-    gathered = [_facts(pid, reader, asking) for pid, reader in readers.items()]
+    began = time.monotonic()
+    # At once, so that those that don't answer are waited for together.
+    with ThreadPoolExecutor(max_workers=len(pids)) as pool:
+        before = list(pool.map(_or_error(_watched), pids))
+        gathered = list(pool.map(_or_error(lambda pid: _facts(pid, asking)), pids))
     time.sleep(max(0.0, watch - (time.monotonic() - began)))
-    watched = time.monotonic() - began
-    return [
-        replace(
-            facts, growth=(readers[facts.pid].resident().rss - before[facts.pid]) / watched, watched=watched
-        )
-        for facts in gathered
-    ]
+    seconds = time.monotonic() - began
+    found, refused = [], None
+    for pid, then, facts in zip(pids, before, gathered, strict=True):
+        now = _or_error(_watched)(pid)
+        if isinstance(facts, Facts) and isinstance(then, Watched) and isinstance(now, Watched):
+            growth, faults = (now.rss - then.rss) / seconds, (now.faults - then.faults) / seconds
+            found.append(replace(facts, growth=growth, faults=faults, watched=seconds))
+        refused = next((each for each in (then, facts, now) if isinstance(each, OSError)), refused)
+    if not found and refused is not None:
+        raise refused
+    return found
 
 
-def read_machine(proc: Path = Path("/proc")) -> Machine:
+def read_machine(proc: Path = PROC) -> Machine:
     """Memory of this machine."""
     sizes = {
         name: int(rest.split()[0]) * 1024
@@ -56,8 +73,26 @@ def read_machine(proc: Path = Path("/proc")) -> Machine:
     return Machine(sizes.get("MemTotal", 0), sizes.get("MemAvailable", 0), stalls / 100)
 
 
-def _facts(pid: int, reader: ProcessReader, asking: Client) -> Facts:
-    folder, agent, silent = Path("/proc") / str(pid), None, ""
+def _or_error(read: Callable[[int], T]) -> Callable[[int], T | OSError]:
+    """`read` with its OSError as a result: of many processes one may end."""
+
+    def result(pid: int) -> T | OSError:
+        try:
+            return read(pid)
+        except OSError as error:
+            return error
+
+    return result
+
+
+def _watched(pid: int) -> Watched:
+    stat = (PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+    return Watched(ProcessReader(process=str(pid)).resident().rss, int(stat[7]) + int(stat[9]))
+
+
+def _facts(pid: int, asking: Client) -> Facts:
+    folder, agent, silent = PROC / str(pid), None, ""
+    reader = ProcessReader(process=str(pid))
     breakdown = None
     if asking.has_agent(pid):
         try:
@@ -80,6 +115,8 @@ def _facts(pid: int, reader: ProcessReader, asking: Client) -> Facts:
         agent=agent,
         silent=silent,
         threads=() if agent else _py_spy(pid),
+        python=agent is not None or bool(silent) or _is_python(folder),
+        memray=agent is None and _command("memray") is not None and _command("gdb") is not None,
     )
 
 
@@ -101,11 +138,22 @@ def _descriptors_limit(folder: Path) -> int:
     return int(soft) if soft.isdecimal() else 0
 
 
+def _is_python(folder: Path) -> bool:
+    """Whether the program is Python, or has it inside, as uWSGI does."""
+    return (
+        b"python" in (folder / "exe").readlink().name.encode()
+        or b"libpython" in (folder / "maps").read_bytes()
+    )
+
+
+def _command(name: str) -> str | None:
+    """Where a program is: beside this Python, or on the path."""
+    return shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
+
+
 def _py_spy(pid: int) -> tuple[str, ...]:
     """What each thread does, when py-spy is installed and may look."""
-    command = shutil.which(
-        "py-spy", path=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
-    )
+    command = _command("py-spy")
     if command is None:
         return ()
     try:

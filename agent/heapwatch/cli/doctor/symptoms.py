@@ -28,6 +28,11 @@ _STALLED = 0.1
 _THREADS = 200
 _UNEXPLAINED = 0.2
 _UNUSED_WORTH_A_WORD = 32 << 20
+_FAULTS = 50_000
+"""Pages a second; each takes the kernel about a microsecond, so this is a twentieth of a processor."""
+_LATE_GARBAGE = 10_000
+_PAGE = 4096
+_WORTH_TRIMMING = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -144,19 +149,63 @@ def _native(facts: Facts) -> Finding | None:
 
 
 def _pauses(facts: Facts) -> Finding | None:
-    found = facts.agent.gc["pause_quantiles"].get("inside", {}) if facts.agent else {}
+    found = _slowest(facts)
     if found.get("count", 0) < 5 or found["p99"] < GC_PAUSE_LONG.value:
         return None
     severe = found["p99"] >= GC_PAUSE_SEVERE.value
     return Finding(
         "warning" if severe else "note",
-        f"Garbage collection stops requests for up to {duration(found['max'])}",
+        f"Garbage collection stops the service for up to {duration(found['max'])}",
         (
-            f"of the last {count(found['count'])} pauses within requests the median is"
-            f" {duration(found['p50'])}, the 99th percentile {duration(found['p99'])}",
+            f"of the last {count(found['count'])} pauses the median is {duration(found['p50'])}, the 99th"
+            f" percentile {duration(found['p99'])}: it walks large graphs of objects",
         ),
-        (Step(f"heapwatch gc {facts.pid}", "each pause, and what the tuner would do"),),
+        (
+            Step(f"heapwatch gc {facts.pid}", "each pause, and what the tuner would do"),
+            Step(f"heapwatch census {facts.pid}", "which types there are most of"),
+        ),
         (Step(f"heapwatch gc {facts.pid} --tune act", "collects between requests, freezes what lives long"),),
+    )
+
+
+def _slowest(facts: Facts) -> Mapping[str, float]:
+    """The pauses of the generation with the longest; where requests are served, those that stopped some."""
+    state = facts.agent.gc if facts.agent else {}
+    inside: Mapping[str, float] = state.get("pause_quantiles", {}).get("inside", {})
+    if inside.get("count") or not state:
+        return inside
+    quantiles: list[Mapping[str, float]] = [each["quantiles"] for each in state["pause_generations"]]
+    return max(quantiles, key=lambda each: each.get("p99", 0.0), default={})
+
+
+def _cycles(facts: Facts) -> Finding | None:
+    if facts.agent is None or not facts.agent.gc["pause_generations"]:
+        return None
+    oldest = facts.agent.gc["pause_generations"][-1]
+    late = oldest["collected"] / max(1, oldest["collections"])
+    if late < _LATE_GARBAGE:
+        return None
+    return Finding(
+        "warning" if facts.growth >= MEMORY_GROWTH.value * 10 else "note",
+        f"A full collection frees {count(late)} objects on average: reference cycles, which grow until then",
+        (f"{count(oldest['collections'])} full collections freed {count(oldest['collected'])} objects",),
+        (Step(f"heapwatch gc {facts.pid} --cycles 30", "which lines make them, and what would break them"),),
+        (_collect(facts),),
+    )
+
+
+def _slow_allocation(facts: Facts) -> Finding | None:
+    if facts.faults < _FAULTS or facts.growth > facts.faults * _PAGE / 2:
+        return None
+    held = (f"{name} holds {share(value)} unused" for name, value in facts.fragmentation.items())
+    return Finding(
+        "warning",
+        f"Allocation is slow: {count(facts.faults)} pages a second come from the kernel, and go again",
+        (f"{size(facts.faults * _PAGE)} a second are asked for, while RSS stays what it is", *held),
+        (
+            Step(f"heapwatch top {facts.pid} --sort alloc/s", "which lines allocate most"),
+            Step("heapwatch run --malloc jemalloc -- COMMAND", "an allocator that gives back later"),
+        ),
     )
 
 
@@ -175,9 +224,7 @@ def _collector(facts: Facts) -> Finding | None:
     return Finding(
         "note",
         "Automatic garbage collection is off: reference cycles stay until somebody collects",
-        emergency=(
-            Step(f"heapwatch gc {facts.pid} --collect", "one full collection; the service pauses for it"),
-        ),
+        emergency=(_collect(facts),),
     )
 
 
@@ -254,18 +301,7 @@ def _agent(facts: Facts) -> Finding | None:
     if facts.silent:
         return None
     if facts.agent is None:
-        return Finding(
-            "note",
-            "No agent in this process: where memory comes from and what holds it can't be told",
-            facts.threads,
-            (
-                Step(
-                    f"heapwatch attach {facts.pid}",
-                    "puts the agent in while it runs; then ask again in a minute",
-                ),
-                Step("heapwatch run -- COMMAND", "starts the program with it"),
-            ),
-        )
+        return _no_agent(facts)
     sampler = facts.agent.stats["agent"]["sampler"]
     if sampler["reason"]:
         return Finding("note", f"The agent takes no samples: {sampler['reason']}")
@@ -274,6 +310,29 @@ def _agent(facts: Facts) -> Finding | None:
             "warning", "Another tool has displaced the sampler's hooks: figures are too low since then"
         )
     return None
+
+
+def _no_agent(facts: Facts) -> Finding:
+    if not facts.python:
+        return Finding("note", "This is no Python program: only what the kernel knows of it can be told")
+    steps = [
+        Step(f"heapwatch attach {facts.pid}", "puts the agent in while it runs; then ask again in a minute"),
+        Step("heapwatch run -- COMMAND", "starts the program with it"),
+    ]
+    if facts.memray:
+        steps.append(
+            Step(
+                f"memray attach {facts.pid}",
+                "shows what is allocated from now on, and slows the program for as long; needs memray there",
+            )
+        )
+    return Finding(
+        "note",
+        "No agent in this process: it would tell which lines make memory grow, what holds the objects, what"
+        " each endpoint takes, and how long garbage collection pauses",
+        facts.threads,
+        tuple(steps),
+    )
 
 
 RULES: tuple[Rule, ...] = (
@@ -285,7 +344,9 @@ RULES: tuple[Rule, ...] = (
     _growth,
     _swapped,
     _fragmentation,
+    _slow_allocation,
     _pauses,
+    _cycles,
     _collector,
     _descriptors,
     _native,
@@ -330,12 +391,21 @@ def _relief(facts: Facts) -> tuple[Step, ...]:
     if facts.agent is None:
         return ()
     return (
-        _trim(facts),
-        Step(f"heapwatch gc {facts.pid} --collect", "frees reference cycles; the service pauses for it"),
+        *([_trim(facts)] if facts.trimmable >= _WORTH_TRIMMING else []),
+        _collect(facts),
         Step(
             f"heapwatch snapshot {facts.pid} -o heap.pb.gz",
             "keeps what is live now for the time after a restart",
         ),
+    )
+
+
+def _collect(facts: Facts) -> Step:
+    generations = facts.agent.gc["pause_generations"] if facts.agent else []
+    longest = generations[-1]["quantiles"].get("max") if generations else None
+    pause = f" for about {duration(longest)}" if longest else " meanwhile"
+    return Step(
+        f"heapwatch gc {facts.pid} --collect", f"frees reference cycles; the service stands still{pause}"
     )
 
 

@@ -96,6 +96,14 @@ def test_a_process_without_an_agent_is_looked_at_from_outside(
     assert f"heapwatch attach {pid}" in done.stdout
 
 
+def test_another_program_is_said_to_be_one(doctor: Doctor) -> None:
+    with subprocess.Popen(["sleep", "600"]) as sleeper:
+        done = doctor(str(sleeper.pid))
+        sleeper.kill()
+    assert "This is no Python program" in done.stdout
+    assert "heapwatch attach" not in done.stdout
+
+
 def test_a_process_that_does_not_answer_is_said_so_in_time(
     service: Callable[..., int], doctor: Doctor
 ) -> None:
@@ -111,7 +119,7 @@ def test_a_process_that_does_not_answer_is_said_so_in_time(
     [
         ([], "no process has an agent"),
         (["--service", "nothing"], "no process of service nothing has an agent"),
-        (["4194303"], "there is no such process"),
+        (["4194303"], "there is no process 4194303"),
         (["--watch", "-1"], "is no number of seconds"),
     ],
 )

@@ -15,7 +15,10 @@ from heapwatch_wire.evidence import Evidence, Growth, Holder, Site
 MIB = 1 << 20
 GIB = 1 << 30
 
-GC: dict[str, Any] = {"enabled": True, "uncollectable": 0, "pause_quantiles": {}, "tuner": None}
+GC: dict[str, Any] = {
+    **{"enabled": True, "uncollectable": 0, "pause_quantiles": {}, "tuner": None},
+    "pause_generations": [],
+}
 AGENT = AgentFacts(
     info={"service": "shop", "reason": ""},
     stats={"agent": {"sampler": {"reason": "", "hooks_intact": 1}}},
@@ -72,6 +75,18 @@ def quantiles(p99: float) -> dict[str, Any]:
     return {"inside": {"count": 40, "p50": p99 / 2, "p99": p99, "max": p99 * 2}}
 
 
+def generations(*p99: float, collected: int = 0) -> list[dict[str, Any]]:
+    return [
+        {
+            "collections": 10,
+            "collected": 10 * collected,
+            "seconds": 1.0,
+            "quantiles": quantiles(each)["inside"],
+        }
+        for each in p99
+    ]
+
+
 @pytest.mark.parametrize(
     ("facts", "severity", "said"),
     [
@@ -99,8 +114,15 @@ def quantiles(p99: float) -> dict[str, Any]:
             "warning",
             "malloc would give back 80.0 MiB",
         ),
-        (with_gc(pause_quantiles=quantiles(0.06)), "note", "stops requests for up to 120 ms"),
+        (with_gc(pause_quantiles=quantiles(0.06)), "note", "stops the service for up to 120 ms"),
         (with_gc(pause_quantiles=quantiles(0.2)), "warning", "99th percentile 200 ms"),
+        (with_gc(pause_generations=generations(0.02, 0.2)), "warning", "99th percentile 200 ms"),
+        (
+            with_gc(pause_generations=generations(0.02, 0.02, collected=30_000)),
+            "note",
+            "frees 30,000 objects",
+        ),
+        (replace(HEALTHY, faults=200_000.0), "warning", "200,000 pages a second"),
         (with_gc(uncollectable=3), "warning", "3 objects that no collection can free"),
         (with_gc(enabled=False), "note", "collection is off"),
         (
@@ -120,6 +142,11 @@ def test_a_symptom_is_found_with_its_figures(facts: Facts, severity: str, said: 
     assert [(f.severity, said in words(f)) for f in found] == [(severity, True)]
 
 
+def test_memory_that_grows_takes_new_pages_without_being_slow() -> None:
+    facts = replace(HEALTHY, faults=200_000.0, growth=200_000.0 * 4096, watched=2.0)
+    assert ["RSS grew" in finding.title for finding in diagnose(facts)] == [True]
+
+
 def test_collection_that_the_tuner_does_is_not_off() -> None:
     assert diagnose(with_gc(enabled=False, tuner={"acting": True})) == []
 
@@ -135,7 +162,11 @@ def test_the_most_urgent_comes_first() -> None:
 
 
 def test_each_step_names_the_process_and_says_what_it_does() -> None:
-    facts = replace(with_evidence(evidence("leak", 2 * GIB)), container=ContainerMemory(GIB, 950 * MIB, GIB))
+    facts = replace(
+        with_evidence(evidence("leak", 2 * GIB)),
+        container=ContainerMemory(GIB, 950 * MIB, GIB),
+        trimmable=80 * MIB,
+    )
     steps = [step for finding in diagnose(facts) for step in (*finding.next, *finding.emergency)]
     assert any(step.command == "heapwatch trim 4711" for step in steps)
     assert all("4711" in step.command and step.effect for step in steps)
