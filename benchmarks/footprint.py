@@ -28,7 +28,7 @@ from typing import Any
 from heapwatch.control.client import Client, ControlError
 from heapwatch.memory.mappings import read_mappings
 
-from benchmarks.gc_tuner import free_port
+from benchmarks.prefork import children, free_port
 from benchmarks.results import Result, Table, record
 
 KIB = 1024
@@ -121,10 +121,6 @@ def wait_for(condition: Any, what: str, limit: float = 120.0) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"waited in vain for {what}")
         time.sleep(0.1)
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @contextmanager

@@ -1,220 +1,287 @@
-"""What the GC tuner is worth: a Flask application with a large live heap under gunicorn and load.
+"""What the GC tuner is worth: the reference service with a large heap under gunicorn and load.
 
-    python -m benchmarks.gc_tuner [--seconds 10] [--rounds 2] [--worker sync|gthread] [--objects 1500000]
+    python -m benchmarks.gc_tuner [--worker gthread|sync] [--turns 40] [--seconds 3] [--heap 300] [--starts 1]
 
-Each measurement is a fresh gunicorn with one worker; "off" and "act" take turns. Both have the agent, so that
-the tuner alone makes the difference. The load is closed: every client asks again as soon as it has its
-answer, so there is no idle time to hide collections in. Pauses are counted by the application's own gc
-callback, not by the agent: pause_* is the time that collections took while a request ran, over all requests
-(pause_seen_*: over those that saw any). request_* are durations as clients see them, waiting included;
-cpu_per_request is what a busy machine disturbs least.
-Reported is act against off in the same round: median of the rounds. Writes JSON and prints a table.
+Two workers share a heap that was loaded before the fork. Memory is compared between fresh servers, after
+`--requests` requests, since a process seldom gives memory back. All else is compared between two servers that
+run at the same time, so that whatever else the machine does meets both. One's tuner acts while the other's is
+off, for a block of a few seconds; then they change places, by the control socket. A pair is two such blocks,
+so what sets the two servers apart falls out of its ratio. The load is closed: everybody asks for the next page
+as soon as the last one is there.
+
+A pause is the CPU time of a collection, seen by each request that runs meanwhile; counted by a gc callback of
+the benchmark's own. CPU time is what a busy machine disturbs least; requests' durations are the clients', so
+they hold the wait for a worker that collects between requests.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
-import json
+import math
 import os
-import random
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks.results import machine
+import numpy as np
+from heapwatch.control.client import Client
+from heapwatch.memory.mappings import read_mappings
 
-APP = Path(__file__).with_name("gc_tuner_app.py")
-MODES = ("off", "act")
-CLIENTS = {"sync": 2, "gthread": 4}
-WARMUP = 3.0
-FIGURES = (
-    "pause_p99",
-    "pause_p999",
-    "pause_longest",
-    "pause_seen_p99",
-    "pause_share",
-    "request_p50",
-    "request_p99",
-    "throughput",
-    "cpu_per_request",
-    "rss",
-    "peak",
-)
+from benchmarks.gc_tuner_load import Reader, Seen
+from benchmarks.prefork import children, gunicorn, wait_for
+from benchmarks.results import Result, Table, record, versions
+
+OFF, ACT = "off", "act"
+OPTIONS = {"sync": ["-k", "sync"], "gthread": ["-k", "gthread", "--threads", "4", "--keep-alive", "65"]}
+WORKERS = 2
+WARMUP = 1.0
+SETTLE = 0.5
+SWITCH_LIMIT = 60.0
+RESAMPLES = 4000
+MIB = 1 << 20
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@dataclass(frozen=True)
+class Block:
+    """A mode's figures over a few seconds; seconds, `per_cpu` requests per CPU second of the workers."""
+
+    requests: int
+    pause_mean: float
+    pause_p99: float
+    pause_longest: float
+    stopped: float
+    cpu_p99: float
+    duration_p50: float
+    duration_p99: float
+    per_second: float
+    per_cpu: float
 
 
-def get(port: int, path: str) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"{path}: {answer.status} {body[:200]!r}")
-        return body
-    finally:
-        connection.close()
+FIGURES: dict[str, tuple[str, Callable[[float], str]]] = {
+    "pause_p99": ("GC pause of a request, p99", lambda x: f"{1e3 * x:.3f} ms"),
+    "pause_mean": ("GC pause of a request, mean", lambda x: f"{1e3 * x:.3f} ms"),
+    "pause_longest": ("GC pause of a request, longest of a block", lambda x: f"{1e3 * x:.3f} ms"),
+    "stopped": ("requests with a GC pause", lambda x: f"{x:.1%}"),
+    "cpu_p99": ("CPU time of a request, p99", lambda x: f"{1e3 * x:.2f} ms"),
+    "duration_p99": ("duration of a request, p99", lambda x: f"{1e3 * x:.1f} ms"),
+    "duration_p50": ("duration of a request, median", lambda x: f"{1e3 * x:.1f} ms"),
+    "per_cpu": ("requests per CPU second", lambda x: f"{x:.1f}"),
+    "per_second": ("requests per second", lambda x: f"{x:.1f}"),
+}
+
+
+class Service:
+    """A running server with load on it."""
+
+    def __init__(self, main: int, port: int, folder: Path, clients: int) -> None:
+        self.main, self._client = main, Client(str(folder))
+        wait_for(lambda: all(map(self._client.has_agent, children(main))), SWITCH_LIMIT, "the agents")
+        self.workers = children(main)
+        self._readers = [Reader(port, seed) for seed in range(clients)]
+        for reader in self._readers:
+            reader.start()
+
+    def stop(self) -> None:
+        for reader in self._readers:
+            reader.stop()
+
+    def seen(self) -> list[Seen]:
+        """Requests since the last call; RuntimeError when one failed."""
+        failures = [reader.failure for reader in self._readers if reader.failure]
+        if failures:
+            raise RuntimeError(f"the load failed: {failures[0]}")
+        taken: list[Seen] = []
+        for reader in self._readers:
+            found, reader.seen = reader.seen, []
+            taken += found
+        return taken
+
+    def switch(self, mode: str) -> None:
+        """Give the tuners of all workers another mode; return when they follow it."""
+        for pid in self.workers:
+            self._client.call(pid, "gc", action="tune", mode=mode)
+        if mode == ACT:
+            wait_for(lambda: all(map(self._acts, self.workers)), SWITCH_LIMIT, "the tuners to act")
+
+    def _acts(self, pid: int) -> bool:
+        state = self._client.call(pid, "gc")
+        return bool(state["tuner"]["acting"]) and state["frozen"] > 100_000
+
+    def begin(self) -> None:
+        """A block begins."""
+        self.seen()
+        self._cpu, self._began = sum(map(cpu_seconds, self.workers)), time.perf_counter()
+
+    def end(self) -> Block:
+        """What came since `begin`."""
+        seen, elapsed = self.seen(), time.perf_counter() - self._began
+        cpu = sum(map(cpu_seconds, self.workers)) - self._cpu
+        durations, pauses, own = (np.array(column) for column in zip(*seen, strict=True))
+        return Block(
+            requests=len(seen),
+            pause_mean=float(pauses.mean()),
+            pause_p99=float(np.quantile(pauses, 0.99)),
+            pause_longest=float(pauses.max()),
+            stopped=float((pauses > 0).mean()),
+            cpu_p99=float(np.quantile(own, 0.99)),
+            duration_p50=float(np.quantile(durations, 0.5)),
+            duration_p99=float(np.quantile(durations, 0.99)),
+            per_second=len(seen) / elapsed,
+            per_cpu=len(seen) / cpu,
+        )
+
+    def memory(self) -> int:
+        """PSS of all processes together: what the server takes of the machine."""
+        processes = [self.main, *self.workers]
+        return sum(p.pss for pid in processes for p in read_mappings(process=str(pid)).values())
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process's threads, exact to the nanosecond."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
 @contextmanager
-def serving(mode: str, worker: str, objects: int, folder: Path) -> Iterator[int]:
-    """A gunicorn with one worker; its port."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "HEAPWATCH_GC_TUNER": mode,
-        "HEAPWATCH_GC_WARMUP": str(WARMUP),
-        "HEAPWATCH_RUNTIME_DIR": str(folder),
-        "OBJECTS": str(objects),
-    }
-    command = [sys.executable, "-m", "gunicorn", f"{APP.stem}:application", "-b", f"127.0.0.1:{port}"]
-    command += ["-w", "1", "-k", worker, "-t", "120", "--chdir", str(APP.parent), "--log-level", "warning"]
-    if worker == "gthread":
-        command += ["--threads", "4"]
-    server = subprocess.Popen(command, env=environment, start_new_session=True)
-    try:
-        wait_for(lambda: answers(port), 120, "the application to load")
-        yield port
-    finally:
-        # Not gracefully: to take down a heap of this size object by object takes long, and tells nothing.
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-
-
-def answers(port: int) -> bool:
-    try:
-        get(port, "/state")
-    except (OSError, http.client.HTTPException):
-        return False
-    return True
-
-
-def wait_for(condition: Any, limit: float, what: str) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"waited {limit:.0f} s for {what}")
-        time.sleep(0.2)
-
-
-class Load:
-    """Clients that ask without a rest until `stop`; `durations` in seconds since the last `reset`."""
-
-    def __init__(self, port: int, clients: int) -> None:
-        self._port = port
-        self._halt = threading.Event()
-        self.durations: list[float] = []
-        self._threads = [threading.Thread(target=self._ask, args=(seed,)) for seed in range(clients)]
-        for thread in self._threads:
-            thread.start()
-
-    def _ask(self, seed: int) -> None:
-        choose = random.Random(seed)
-        while not self._halt.is_set():
-            began = time.perf_counter()
-            get(self._port, f"/page/{choose.randrange(4000)}")
-            self.durations.append(time.perf_counter() - began)
-
-    def reset(self) -> None:
-        self.durations = []
-
-    def stop(self) -> None:
-        self._halt.set()
-        for thread in self._threads:
-            thread.join()
-
-
-def measure(mode: str, worker: str, objects: int, seconds: float) -> dict[str, float]:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        serving(mode, worker, objects, Path(folder)) as port,
-    ):
-        load = Load(port, CLIENTS[worker])
-        try:
-            time.sleep(3 * WARMUP)
-            if mode == "act":
-                wait_for(lambda: json.loads(get(port, "/state"))["frozen"], 60, "the tuner to act")
-            get(port, "/reset")
-            load.reset()
-            began = time.perf_counter()
-            time.sleep(seconds)
-            durations, elapsed = sorted(load.durations), time.perf_counter() - began
-            figures = json.loads(get(port, "/figures"))
-        finally:
-            load.stop()
-    return {
-        **figures,
-        "requests": len(durations),
-        "throughput": len(durations) / elapsed,
-        "request_p50": quantile(durations, 0.5),
-        "request_p99": quantile(durations, 0.99),
-    }
-
-
-def quantile(ordered: list[float], part: float) -> float:
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
-
-
-def compare(runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for name in FIGURES:
-        off, act = ([run[name] for run in runs[mode]] for mode in MODES)
-        ratios = [after / before for before, after in zip(off, act, strict=True) if before]
-        table[name] = {
-            "off": statistics.median(off),
-            "act": statistics.median(act),
-            "ratio": statistics.median(ratios) if ratios else None,
+def serving(mode: str, args: argparse.Namespace) -> Iterator[Service]:
+    """A fresh server whose tuner begins in `mode`."""
+    with tempfile.TemporaryDirectory() as name:
+        env = {
+            "HEAPWATCH_GC_TUNER": mode,
+            "HEAPWATCH_GC_WARMUP": str(WARMUP),
+            "HEAPWATCH_RUNTIME_DIR": name,
+            "HEAPWATCH_APP_DATA": f"{name}/app",
+            "HEAPWATCH_APP_PASSWORD_COST": "10",
+            "BENCHMARK_HEAP": str(args.heap * MIB),
         }
-    return table
+        seed = [sys.executable, "-m", "heapwatch", "app", "seed"]
+        subprocess.run(seed, env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL)
+        with gunicorn("benchmarks.gc_tuner_app", WORKERS, OPTIONS[args.worker], env) as (main, port):
+            service = Service(main, port, Path(name), args.clients)
+            try:
+                yield service
+            finally:
+                service.stop()
 
 
-def show(table: dict[str, Any]) -> None:
-    for name, row in table.items():
-        ratio = "" if row["ratio"] is None else f"{100 * (row['ratio'] - 1):+.1f} %"
-        print(f"{name:16} off {row['off']:14.6g} act {row['act']:14.6g} {ratio:>10}", flush=True)
+def measure_memory(args: argparse.Namespace) -> dict[str, list[int]]:
+    """PSS of servers after the same number of requests."""
+    found: dict[str, list[int]] = {OFF: [], ACT: []}
+    for start in range(args.starts):
+        for mode in (OFF, ACT) if start % 2 == 0 else (ACT, OFF):
+            with serving(mode, args) as service:
+                done = 0
+                while done < args.requests:
+                    time.sleep(0.2)
+                    done += len(service.seen())
+                found[mode].append(service.memory())
+            print(f"{mode}: PSS {found[mode][-1] / MIB:.1f} MiB after {done} requests", flush=True)
+    return found
+
+
+def measure_blocks(args: argparse.Namespace) -> list[dict[str, Block]]:
+    """A block of each mode for each turn; two servers change places from turn to turn."""
+    turns = []
+    with serving(OFF, args) as first, serving(OFF, args) as second:
+        for turn in range(args.turns):
+            placed = {OFF: first, ACT: second} if turn % 2 == 0 else {OFF: second, ACT: first}
+            for mode, service in placed.items():
+                service.switch(mode)
+            time.sleep(SETTLE)
+            for service in placed.values():
+                service.begin()
+            time.sleep(args.seconds)
+            blocks = {mode: service.end() for mode, service in placed.items()}
+            turns.append(blocks)
+            off, act = blocks[OFF], blocks[ACT]
+            print(
+                f"{turn + 1}: pause p99 {1e3 * off.pause_p99:.3f} -> {1e3 * act.pause_p99:.3f} ms,"
+                f" requests per CPU second {off.per_cpu:.1f} -> {act.per_cpu:.1f}",
+                flush=True,
+            )
+    return turns
+
+
+def pair_ratios(turns: Sequence[dict[str, Block]], name: str) -> list[float]:
+    """Act against off, the geometric mean of two turns in which the servers changed places."""
+    ratios = [
+        getattr(turn[ACT], name) / getattr(turn[OFF], name) if getattr(turn[OFF], name) else 1.0
+        for turn in turns
+    ]
+    return [math.sqrt(ratio * other) for ratio, other in zip(ratios[::2], ratios[1::2], strict=True)]
+
+
+def change(ratios: Sequence[float]) -> str:
+    """Median of the ratios, less one, with its 95% interval from resampling them."""
+    drawn = np.random.default_rng(0).choice(ratios, (RESAMPLES, len(ratios)))
+    low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
+    return f"{np.median(ratios) - 1:+.1%} ({low - 1:+.1%} to {high - 1:+.1%})"
+
+
+def table(turns: Sequence[dict[str, Block]], memory: dict[str, list[int]]) -> Table:
+    rows = []
+    for name, (title, text) in FIGURES.items():
+        medians = [statistics.median(getattr(turn[mode], name) for turn in turns) for mode in (OFF, ACT)]
+        rows.append([title, *map(text, medians), change(pair_ratios(turns, name))])
+    if memory[OFF]:
+        sizes = [f"{statistics.median(memory[mode]) / MIB:.1f} MiB" for mode in (OFF, ACT)]
+        ratios = [act / off for off, act in zip(memory[OFF], memory[ACT], strict=True)]
+        rows.append(["memory of all processes (PSS)", *sizes, change(ratios)])
+    requests = sum(block.requests for turn in turns for block in turn.values())
+    note = (
+        f"Medians of {len(turns)} blocks of each, {requests:,} requests; the change is the median of the "
+        f"ratios of {len(turns) // 2} pairs. Durations are the clients', so they hold the wait for a worker "
+        "that collects between two requests."
+    )
+    return Table("The tuner off, and acting", ["figure", OFF, ACT, "change (95% interval)"], rows, note)
+
+
+def even(text: str) -> int:
+    number = int(text)
+    if number < 2 or number % 2:
+        raise argparse.ArgumentTypeError("must be an even number")
+    return number
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of one measurement")
-    parser.add_argument("--rounds", type=int, default=2, help="times that off and act are each measured")
-    parser.add_argument("--worker", choices=sorted(CLIENTS), default="sync", help="gunicorn's worker class")
-    parser.add_argument("--objects", type=int, default=1_500_000, help="long-lived objects in the heap")
     parser.add_argument(
-        "--output", type=Path, default=Path("build/benchmarks/gc_tuner.json"), help="where the JSON goes"
+        "--worker", choices=sorted(OPTIONS), default="gthread", help="gunicorn's worker class"
     )
+    parser.add_argument("--turns", type=even, default=40, help="blocks with each mode, an even number")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of a block")
+    parser.add_argument("--heap", type=int, default=300, help="MiB loaded before the fork")
+    parser.add_argument("--clients", type=int, default=4, help="people who read at the same time")
+    parser.add_argument("--starts", type=int, default=1, help="fresh servers of each mode, for their memory")
+    parser.add_argument("--requests", type=int, default=1500, help="requests before memory is read")
     return parser.parse_args()
 
 
 def main() -> int:
     args = arguments()
-    runs: dict[str, list[dict[str, float]]] = {mode: [] for mode in MODES}
-    for turn in range(args.rounds):
-        for mode in MODES if turn % 2 == 0 else reversed(MODES):
-            runs[mode].append(measure(mode, args.worker, args.objects, args.seconds))
-    table = compare(runs)
-    show(table)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    found = {"machine": machine(), "worker": args.worker, "objects": args.objects, "runs": runs}
-    args.output.write_text(json.dumps({**found, "act_against_off": table}, indent=2) + "\n")
-    print(f"written to {args.output}")
+    memory = measure_memory(args)
+    turns = measure_blocks(args)
+    about = (
+        f"The reference service under gunicorn with {WORKERS} {args.worker} workers, which share {args.heap} "
+        f"MiB loaded before the fork, and {args.clients} readers who never rest. Two such servers run at once: "
+        "one's tuner acts while the other's is off, and every few seconds they change places. Memory is that "
+        "of fresh servers. Pauses are the CPU time of collections while a request ran."
+    )
+    command = f"python -m benchmarks.gc_tuner --worker {args.worker} --turns {args.turns}"
+    data = {"turns": [{mode: asdict(block) for mode, block in turn.items()} for turn in turns], "pss": memory}
+    name, title = ("gc_tuner", "The tuner of the garbage collector")
+    if args.worker != "gthread":
+        name, title = f"{name}_{args.worker}", f"{title}, {args.worker} workers"
+    machine = versions("flask", "gunicorn", "sqlalchemy")
+    record(Result(name, 70, title, about, command, [table(turns, memory)], data, machine))
     return 0
 
 

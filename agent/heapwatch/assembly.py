@@ -136,6 +136,7 @@ def _tuner(settings: AgentSettings, sampler: Sampler, resident: Resident, failur
         Pressure(CgroupReader().memory),
         failures,
         rss=lambda: process.resident().rss,
+        shared=process.shared,
         window=min(WINDOW, max(1.0, settings.gc_warmup)),
     )
     tuner.start()

@@ -6,7 +6,7 @@ import atexit
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from heapwatch_wire.config import load
@@ -131,7 +131,12 @@ class Host:
             self.resident.gc.reset()
             if parent.defence is not None:
                 parent.defence.forget()
-            self.agent = assemble(parent.settings, parent.sampler, self.resident, forked)
+            settings = parent.settings
+            if parent.tuner is not None:
+                settings = replace(settings, gc_tuner=parent.tuner.mode)
+                if parent.tuner.freezes_children:
+                    self.resident.controls.freeze()
+            self.agent = assemble(settings, parent.sampler, self.resident, forked)
             self.agent.leave = self.stop
             self.agent.start()
             if self.agent.defence is not None:

@@ -131,6 +131,7 @@ def new_tuner(sampler: ScriptedSampler, failures: Failures) -> Tuner:
         lambda: "",
         failures,
         lambda: 1 << 20,
+        lambda: 0,
     )
 
 

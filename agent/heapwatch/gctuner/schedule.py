@@ -12,8 +12,10 @@ from heapwatch.gctuner.model import FULL_SHARE, Plan
 from heapwatch.instrument.inflight import InFlight
 from heapwatch.journal import Journal
 
+BUSY_SHARE = 0.75
+"""Part of the young generation's threshold that is filled before a collection stops requests that run."""
 LONGEST_WAIT = 1.0
-"""Seconds that a due collection waits for a moment without a request; then it runs at the end of any."""
+"""Seconds that it waits for a moment without a request when more bytes wait than may."""
 IDLE = 0.05
 """Seconds without a request after which a process counts as idle."""
 
@@ -21,8 +23,10 @@ IDLE = 0.05
 class Schedule:
     """Collects between requests what CPython would else collect inside them.
 
-    The young generation is due when it holds half of what its threshold allows, so that a request that
-    begins afterwards has room for the other half. CPython's own thresholds stay behind it as the bound.
+    While no request runs, a collection is due as soon as CPython itself would start one: it stops nobody, and
+    requests that begin afterwards have all the room there is. While some run, it waits for such a moment
+    until the young generation is nearly full, which is a bound on bytes, or for the longest time between two
+    full collections. CPython's own thresholds stay behind it as the bound.
     """
 
     def __init__(
@@ -44,17 +48,19 @@ class Schedule:
     def plan(self, plan: Plan | None) -> None:
         """Follow `plan`; without one nothing is ever due."""
         self._plan = plan
-        self._young_due = max(self._controls.natural[0], plan.thresholds[0] // 2) if plan else 1 << 62
+        natural = self._controls.natural[0]
+        self._due = natural if plan else 1 << 62
+        self._full = max(natural, int(BUSY_SHARE * plan.thresholds[0])) if plan else 1 << 62
 
     def at_boundary(self, running: int) -> None:
         """A response is out and `running` requests run still: collect what is due, if it may be now."""
         plan, young = self._plan, gc.get_count()[0]
-        if plan is None or (young < self._young_due and not self.bytes_due):
+        if plan is None or (young < self._due and not self.bytes_due):
             return
-        now = self._clock()
-        if running:
+        if running and young < self._full:
+            now = self._clock()
             self._due_since = self._due_since or now
-            if now - self._due_since < LONGEST_WAIT:
+            if now - self._due_since < (LONGEST_WAIT if self.bytes_due else plan.full_interval):
                 return
         self._collect(self._generation(plan, plan.full_interval), "young", "a request has ended")
 
@@ -68,6 +74,11 @@ class Schedule:
         generation = self._generation(plan, plan.full_interval / 2)
         if generation or gc.get_count()[0] >= self._controls.natural[0]:
             self._collect(generation, "idle", "no request runs")
+
+    def collect_young(self) -> tuple[int, float]:
+        """Collect all but the oldest generation; (objects freed, seconds)."""
+        began = self._clock()
+        return gc.collect(1), self._clock() - began
 
     def collect_all(self) -> tuple[int, float]:
         """A full collection; (objects freed, seconds)."""

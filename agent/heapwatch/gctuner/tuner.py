@@ -33,6 +33,8 @@ REFREEZE = 300.0
 FREEZE_WAIT = 5.0
 WORTH_FREEZING = 4 * PAUSE_TARGET
 CHANGED = 0.25
+MOSTLY_SHARED = 0.1
+"""Part of RSS that is shared with a parent or siblings above which no full collection looks at all of it."""
 OURS_NO_MORE = "the service has set the collector up itself"
 
 
@@ -42,7 +44,8 @@ class Tuner:
     Observe: plans are made and noted, nothing is changed. Act: after `warmup` seconds and one window of
     baseline, thresholds are set by `gctuner.model`, collections move to where no request runs, and what
     has survived the warm-up is frozen. What gets worse than the baseline is undone, and tried again after
-    BACKOFF seconds, then twice that. Frozen objects are looked at again after THAW seconds.
+    BACKOFF seconds, then twice that. Frozen objects are looked at again after THAW seconds, except in a
+    forked process that shares their pages: a collection writes to what it looks at, which copies the page.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Tuner:
         pressure: Callable[[], str],
         failures: Failures,
         rss: Callable[[], int],
+        shared: Callable[[], int],
         window: float = WINDOW,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,7 +70,7 @@ class Tuner:
         self.plan: Plan | None = None
         self.rates: Rates | None = None
         self.stats, self._controls, self._in_flight = stats, controls, in_flight
-        self._pressure, self._failures, self._rss = pressure, failures, rss
+        self._pressure, self._failures, self._rss, self._shared = pressure, failures, rss, shared
         self._window, self._clock = window, clock
         self._meter = Meter(stats, in_flight, sampler, rss, clock)
         self._schedule = Schedule(stats, controls, in_flight, self.journal, clock)
@@ -88,6 +92,11 @@ class Tuner:
     def acting(self) -> bool:
         """Whether the collector is set up our way now."""
         return self._trial is not None
+
+    @property
+    def freezes_children(self) -> bool:
+        """Whether what a forked child inherits should be frozen in it, so that its pages stay shared."""
+        return self.mode == ACT and not self._refusal
 
     @property
     def thresholds(self) -> Thresholds:
@@ -277,9 +286,12 @@ class Tuner:
     def _freeze(self) -> None:
         self._freeze_since = 0.0
         before, held = self._rss(), self._controls.frozen
-        if self._froze_at is not None and self._clock() - self._froze_at > THAW:
-            self._thaw()
-        freed, seconds = self._schedule.collect_all()
+        if self._is_shared():
+            freed, seconds = self._schedule.collect_young()
+        else:
+            if self._froze_at is not None and self._clock() - self._froze_at > THAW:
+                self._thaw()
+            freed, seconds = self._schedule.collect_all()
         frozen = self._controls.freeze()
         self._froze_at = self._clock()
         self.journal.note(
@@ -291,6 +303,10 @@ class Tuner:
         )
         if self._trial is not None:
             self._trial.excuse()
+
+    def _is_shared(self) -> bool:
+        # What was frozen already is out of sight: collections of the rest copy little.
+        return not self._inherited and self._shared() > MOSTLY_SHARED * self._rss()
 
     def _thaw(self) -> None:
         # What was frozen before is shared with other processes: looking at it would copy its pages.
@@ -322,6 +338,13 @@ class Tuner:
         before = self._rss()
         if self.mode != ACT or self._refusal:
             self.journal.note("pressure", OBSERVE, reason, f"rss {before}", "a full collection")
+            self._pressure_spacing = LONGEST_SPACING
+            return
+        if self._is_shared():
+            self.journal.note(
+                "pressure", ACT, reason, f"rss {before}", "only young objects: the rest is shared"
+            )
+            self._schedule.collect_young()
             self._pressure_spacing = LONGEST_SPACING
             return
         if self._froze_at is not None:

@@ -22,6 +22,7 @@ class World:
 
     now: float = 1000.0
     rss: int = 200 << 20
+    shared: int = 0
     pressure: str = ""
     in_flight: InFlight = field(default_factory=InFlight)
     stats: GcStats = field(default_factory=GcStats)
@@ -43,6 +44,7 @@ class World:
             lambda: self.pressure,
             self.failures,
             rss=lambda: self.rss,
+            shared=lambda: self.shared,
             window=10.0,
             clock=lambda: self.now,
         )

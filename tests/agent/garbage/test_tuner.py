@@ -56,15 +56,20 @@ def test_without_the_tuner_the_same_requests_are_stopped(world: World) -> None:
 
 
 @acts
-def test_garbage_goes_even_while_requests_never_end(world: World) -> None:
+@pytest.mark.parametrize("bound", ["bytes", "time"])
+def test_garbage_goes_even_while_requests_never_end(world: World, bound: str) -> None:
     tuner = world.acting()
     assert tuner.plan is not None
     always = world.in_flight.enter()
     dead = cycle()
-    world.serve(1, garbage=tuner.plan.thresholds[0] * 3 // 4)
+    world.serve(1, garbage=tuner.plan.thresholds[0] // 2)
     assert dead() is not None, "a collection ran while a request did"
-    world.now += 2.0
-    world.serve(1, garbage=10)
+    if bound == "bytes":
+        world.serve(1, garbage=tuner.plan.thresholds[0] // 3)
+    else:
+        world.now += tuner.plan.full_interval + 1
+        tuner.tick(world.now)
+        world.serve(1, garbage=10)
     assert dead() is None
     world.in_flight.leave(always)
 
@@ -154,6 +159,23 @@ def test_observing_does_not_collect_under_pressure(world: World) -> None:
     world.pass_time(tuner, 2)
     assert dead() is not None
     assert tuner.journal.counts["pressure", "observe"] == 1
+
+
+@acts
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
+def test_no_collection_looks_at_a_heap_that_is_shared_with_other_processes(
+    world: World, shared: bool
+) -> None:
+    node = Node()
+    node.itself = node  # type: ignore[attr-defined]
+    old = weakref.ref(node)
+    gc.collect()
+    del node
+    world.shared = world.rss // 2 if shared else 0
+    tuner = world.acting()
+    world.pass_time(tuner, 1)
+    assert tuner.journal.counts["freeze", "act"] == 1
+    assert (old() is not None) == shared
 
 
 @acts
