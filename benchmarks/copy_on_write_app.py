@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import heapwatch
-from heapwatch.process import ProcessReader
+
+from benchmarks.catalogue import load
 
 preload_app = True
 READ = 5
@@ -25,26 +26,15 @@ KEPT = 100
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
-def load(size: int) -> list[dict[str, Any]]:
-    """A catalogue by which RSS grows `size` bytes."""
-    reader = ProcessReader()
-    entries: list[dict[str, Any]] = []
-    end = reader.resident().rss + size
-    while reader.resident().rss < end:
-        for number in range(len(entries), len(entries) + 1000):
-            entries.append(
-                {"id": number, "name": f"entry {number}", "tags": [f"t{number % 97}", f"u{number}"]}
-            )
-    return entries
-
-
 def pre_fork(server: object, worker: object) -> None:
     """gunicorn's hook before each fork."""
-    if os.environ.get("BENCHMARK_FREEZE") == "1":
+    if os.environ["BENCHMARK_MODE"] == "frozen":
         heapwatch.freeze()
 
 
-catalogue = load(int(os.environ.get("BENCHMARK_HEAP", "0")))
+if os.environ["BENCHMARK_MODE"] == "tuner":
+    heapwatch.start(service="benchmark", gc_tuner="act")
+catalogue = load(int(os.environ["BENCHMARK_HEAP"]))
 recent: deque[list[list[int]]] = deque(maxlen=KEPT)
 
 

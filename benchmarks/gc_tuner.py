@@ -4,10 +4,10 @@
 
 Two workers share a heap that was loaded before the fork. Memory is compared between fresh servers, after
 `--requests` requests, since a process seldom gives memory back. All else is compared between two servers that
-run at the same time, so that whatever else the machine does meets both. One's tuner acts while the other's is
-off, for a block of a few seconds; then they change places, by the control socket. A pair is two such blocks,
-so what sets the two servers apart falls out of its ratio. The load is closed: everybody asks for the next page
-as soon as the last one is there.
+run at the same time, so that whatever else the machine does meets both. The tuner of one acts while that of
+the other is off, for a block of a few seconds; then they change places, by the control socket. A pair is two
+such blocks, so what sets the two servers apart falls out of its ratio. The load is closed: everybody asks for
+the next page as soon as the last one is there.
 
 A pause is the CPU time of a collection, seen by each request that runs meanwhile; counted by a gc callback of
 the benchmark's own. CPU time is what a busy machine disturbs least; requests' durations are the clients', so
@@ -271,9 +271,9 @@ def main() -> int:
     turns = measure_blocks(args)
     about = (
         f"The reference service under gunicorn with {WORKERS} {args.worker} workers, which share {args.heap} "
-        f"MiB loaded before the fork, and {args.clients} readers who never rest. Two such servers run at once: "
-        "one's tuner acts while the other's is off, and every few seconds they change places. Memory is that "
-        "of fresh servers. Pauses are the CPU time of collections while a request ran."
+        f"MiB loaded before the fork, and {args.clients} readers who never rest. Two such servers run at "
+        "once: the tuner of one acts while that of the other is off, and every few seconds they change "
+        "places. Memory is that of fresh servers. Pauses are the CPU time of collections while a request ran."
     )
     command = f"python -m benchmarks.gc_tuner --worker {args.worker} --turns {args.turns}"
     data = {"turns": [{mode: asdict(block) for mode, block in turn.items()} for turn in turns], "pss": memory}
