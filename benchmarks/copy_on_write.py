@@ -5,9 +5,9 @@
 gunicorn loads a heap of some hundred MiB, forks workers and gets load. A garbage collection writes to the
 header of every container that it looks at, so the first full one in a worker copies most pages of the heap;
 Instagram's engineers published that in 2017, and gc.freeze() came of it. "plain" does nothing about it,
-"frozen" calls `heapwatch.freeze()` in gunicorn's pre_fork hook, "tuner" has no hook but the agent, whose tuner
-is told to act. What is lost in all cases are pages whose objects a request touches, by their reference counts.
-Pages are read from /proc/PID/smaps while the load runs.
+"frozen" calls `heapwatch.freeze()` in gunicorn's pre_fork hook, "tuner" has no hook but the agent, whose
+tuner is told to act. What is lost in all cases are pages whose objects a request touches, by their reference
+counts. Pages are read from /proc/PID/smaps while the load runs.
 """
 
 from __future__ import annotations
@@ -115,12 +115,13 @@ def tables(results: dict[str, dict[str, Any]]) -> list[Table]:
         rows.append([mode, *cells])
     columns = ["", "shared at first", "at last", "private at last", "all processes", "full collections"]
     plain, frozen = results[PLAIN], results[FROZEN]
+    total = frozen["all_processes"] / plain["all_processes"]
     shared, private = (frozen["after"][kind] / plain["after"][kind] for kind in ("shared", "private"))
     note = (
         f"Plain, {lost(plain):.1%} of what a worker shared is lost: {lost(plain) - lost(frozen):.1%} to the "
-        f"headers that collections write, {lost(frozen):.1%} to reference counts and all else. Frozen against "
-        f"plain, a worker shares {shared:.2f} times as much, its private heap is {private:.2f} times and the "
-        f"memory of all processes {frozen['all_processes'] / plain['all_processes']:.2f} times as large."
+        f"headers that collections write, {lost(frozen):.1%} to reference counts and all else. Frozen "
+        f"against plain, a worker shares {shared:.2f} times as much, its private heap is {private:.2f} times "
+        f"and the memory of all processes {total:.2f} times as large."
     )
     return [Table("A worker's heap under load", [*columns, "lost"], rows, note)]
 
