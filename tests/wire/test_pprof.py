@@ -36,7 +36,7 @@ profiles = st.builds(
 )
 
 LEAK = Frame("Cache.put", "/srv/app/cache.py", 42)
-MAIN = Frame("main", "/srv/app/main.py", 7)
+MAIN = Frame("<module>", "/srv/app/main.py", 7)
 LEAKING = Profile(
     samples=[
         Sample((LEAK, MAIN), (30, 3 << 20, 20, 2 << 20), (("endpoint", "GET /p/<int:id>"), ("thread", "T1"))),
@@ -139,6 +139,7 @@ def test_gos_pprof_reads_it(go: Path, tmp_path: Path) -> None:
 
     top = run("-top", "-sample_index=inuse_space")
     assert "2MB   100%   100%        2MB   100%  Cache.put" in top
+    assert "2MB   100%  <module>" in top
     raw = run("-raw")
     assert "PeriodType: space bytes" in raw
     assert "Period: 65536" in raw

@@ -104,8 +104,8 @@ def encode_message(profile: Profile) -> bytes:
         line = Writer().integer(1, function).integer(2, frame.line)
         out.message(4, Writer().integer(1, location).message(4, line))
     for (name, file), function in functions.items():
-        named = Writer().integer(1, function).integer(2, strings[name]).integer(3, strings[name])
-        out.message(5, named.integer(4, strings[file]))
+        # No system name: where that is the name too, Go's pprof takes it for C++ and cuts <module> away.
+        out.message(5, Writer().integer(1, function).integer(2, strings[name]).integer(4, strings[file]))
     default = strings[profile.default_sample_type]
     comments = [strings[comment] for comment in profile.comments]
     period_type = _value_type(strings, profile.period_type)

@@ -134,12 +134,12 @@ static void put_location(struct profile *profile, uint32_t id, uint32_t function
     encoder_message(&profile->out, 4, &location);
 }
 
+/* Without a system name: where that is the name too, Go's pprof takes it for C++ and cuts <module> away. */
 static void put_function(struct profile *profile, uint32_t id, uint32_t name, uint32_t file)
 {
     PART(function, 8 * VARINT_MOST);
     part_integer(&function, 1, id);
     part_integer(&function, 2, name);
-    part_integer(&function, 3, name);
     part_integer(&function, 4, file);
     encoder_message(&profile->out, 5, &function);
 }

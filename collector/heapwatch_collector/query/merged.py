@@ -46,6 +46,7 @@ class _Builder:
         found = self._functions.get(key)
         if found is None:
             found = self._functions[key] = len(self._functions) + 1
-            name = self.text(frame.function)
-            self.profile.function.add(id=found, name=name, system_name=name, filename=self.text(frame.file))
+            # No system name: where that is the name too, Go's pprof takes it for C++ and cuts <module> away.
+            name, file = self.text(frame.function), self.text(frame.file)
+            self.profile.function.add(id=found, name=name, filename=file)
         return found
