@@ -18,7 +18,7 @@ from heapwatch.control.client import Client, descendants
 
 HELP = "diagnose processes in plain words: what is wrong, what to look at next, what is safe to do now"
 
-ANSWER_LIMIT = 2.0
+ANSWER_LIMIT = 5.0
 """Seconds that an agent has for each answer."""
 _MAX_PROCESSES = 16
 

@@ -27,7 +27,8 @@ class Facts:
 
     `faults` are pages a second that the kernel gave while it was watched. What only an agent knows is empty
     without one; `silent` says why one that is there doesn't answer. `threads` says what each of them does.
-    `python` is False for other programs, `memray` True where that could attach.
+    `python` is False for other programs, `memray` True where that could attach, `worker` where the parent has
+    the same command line.
     """
 
     pid: int
@@ -48,6 +49,7 @@ class Facts:
     faults: float = 0.0
     python: bool = True
     memray: bool = False
+    worker: bool = False
 
     @property
     def limit(self) -> int:

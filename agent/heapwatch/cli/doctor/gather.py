@@ -117,6 +117,7 @@ def _facts(pid: int, asking: Client) -> Facts:
         threads=() if agent else _py_spy(pid),
         python=agent is not None or bool(silent) or _is_python(folder),
         memray=agent is None and _command("memray") is not None and _command("gdb") is not None,
+        worker=_is_worker(folder),
     )
 
 
@@ -144,6 +145,11 @@ def _is_python(folder: Path) -> bool:
         b"python" in (folder / "exe").readlink().name.encode()
         or b"libpython" in (folder / "maps").read_bytes()
     )
+
+
+def _is_worker(folder: Path) -> bool:
+    parent = (folder / "stat").read_bytes().rpartition(b")")[2].split()[1].decode()
+    return (folder / "cmdline").read_bytes() == (PROC / parent / "cmdline").read_bytes()
 
 
 def _command(name: str) -> str | None:

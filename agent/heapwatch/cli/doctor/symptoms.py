@@ -291,7 +291,7 @@ def _silent(facts: Facts) -> Finding | None:
         return None
     return Finding(
         "critical",
-        "The agent in the process doesn't answer: it is stopped, or C code holds the interpreter",
+        "The agent in the process doesn't answer: it is stopped, gets no CPU, or C code holds the interpreter",
         (facts.silent, *facts.threads),
         (Step(f"py-spy dump --native --pid {facts.pid}", "where each thread is, in C code too"),),
     )
@@ -397,6 +397,14 @@ def _relief(facts: Facts) -> tuple[Step, ...]:
             f"heapwatch snapshot {facts.pid} -o heap.pb.gz",
             "keeps what is live now for the time after a restart",
         ),
+        *([_drain(facts)] if facts.worker else []),
+    )
+
+
+def _drain(facts: Facts) -> Step:
+    return Step(
+        f"heapwatch drain {facts.pid}",
+        "the worker takes no more requests, finishes those that run and ends; its manager starts another",
     )
 
 

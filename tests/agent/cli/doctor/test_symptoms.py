@@ -170,3 +170,6 @@ def test_each_step_names_the_process_and_says_what_it_does() -> None:
     steps = [step for finding in diagnose(facts) for step in (*finding.next, *finding.emergency)]
     assert any(step.command == "heapwatch trim 4711" for step in steps)
     assert all("4711" in step.command and step.effect for step in steps)
+    assert not any("drain" in step.command for step in steps)
+    of_worker = diagnose(replace(facts, worker=True))[0].emergency
+    assert [step.command.split()[1] for step in of_worker] == ["trim", "gc", "snapshot", "drain"]
