@@ -291,7 +291,7 @@ def _silent(facts: Facts) -> Finding | None:
         return None
     return Finding(
         "critical",
-        "The agent in the process doesn't answer: it is stopped, gets no CPU, or C code holds the interpreter",
+        "The agent in the process doesn't answer: it is stopped, starved, or C code holds the interpreter",
         (facts.silent, *facts.threads),
         (Step(f"py-spy dump --native --pid {facts.pid}", "where each thread is, in C code too"),),
     )
