@@ -92,6 +92,10 @@ class Collector(ThreadingHTTPServer):
     def profiles(self) -> list[Received]:
         return [r for r in list(self.received) if r.path == "/push.v1.PusherService/Push"]
 
+    def latest_profiles(self) -> dict[str, Received]:
+        """What each process pushed last, by its pid."""
+        return {pushed.labels["pid"]: pushed for pushed in self.profiles()}
+
     def metrics(self) -> list[Received]:
         return [r for r in list(self.received) if r.path == "/v1/metrics"]
 
@@ -177,12 +181,6 @@ class ScriptedSampler:
 
     def stats(self) -> dict[str, int | float]:
         return dict(self.statistics)
-
-
-@pytest.fixture(scope="session")
-def new_sampler() -> type[ScriptedSampler]:
-    """Makes scripted samplers, for tests that need one per example."""
-    return ScriptedSampler
 
 
 @pytest.fixture

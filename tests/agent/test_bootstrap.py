@@ -87,5 +87,5 @@ def test_a_collector_that_is_down_is_one_line_in_the_log(
 
 def test_the_programs_name_is_the_services(python: Callable[..., str], collector: Collector) -> None:
     python("pass", HEAPWATCH_COLLECTOR=collector.url)
-    [pushed] = collector.profiles()
+    [pushed] = collector.latest_profiles().values()
     assert pushed.labels["service_name"] == "python"

@@ -85,8 +85,8 @@ def get(port: int, path: str) -> str:
 def kept_by_pid(collector: Collector) -> Counter[str]:
     """Latest live bytes of `keep`, labelled with its endpoint, by pid."""
     found: Counter[str] = Counter()
-    for pushed in collector.profiles():
-        found[pushed.labels["pid"]] = sum(
+    for pid, pushed in collector.latest_profiles().items():
+        found[pid] = sum(
             sample.values[3]
             for sample in pushed.profile.samples
             if sample.stack[0].function.startswith("keep")

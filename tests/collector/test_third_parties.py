@@ -116,8 +116,6 @@ def test_a_stock_prometheus_scrapes(
     make_metrics: Callable[..., bytes],
     tmp_path: Path,
 ) -> None:
-    body = make_metrics({"process.memory.usage": 123456789.0}, service="scraped", instance="web-7")
-    collector.post("/v1/metrics", body, "application/x-protobuf")
     config = tmp_path / "prometheus.yml"
     config.write_text(
         "global: {scrape_interval: 1s}\nscrape_configs:\n"
@@ -141,9 +139,13 @@ def test_a_stock_prometheus_scrapes(
         except OSError:
             return []
 
-    (found,) = wait_until(
-        lambda: query('process_memory_usage_bytes{service="scraped"}'), what="the scraped value"
-    )
+    def scraped() -> Any:
+        # Who is silent for a minute leaves the page.
+        body = make_metrics({"process.memory.usage": 123456789.0}, service="scraped", instance="web-7")
+        collector.post("/v1/metrics", body, "application/x-protobuf")
+        return query('process_memory_usage_bytes{service="scraped"}')
+
+    (found,) = wait_until(scraped, what="the scraped value")
     assert float(found["value"][1]) == 123456789.0
     assert (found["metric"]["instance"], found["metric"]["version"], found["metric"]["pid"]) == (
         "web-7",

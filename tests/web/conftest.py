@@ -356,9 +356,9 @@ def serve(built: None, heapwatch: list[str], tmp_path_factory: pytest.TempPathFa
         child.stdout.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def story(serve: Serve) -> Story:
-    """The collector of most tests, with everything sent."""
+    """The collector of a module's tests, with everything sent; modules may run half an hour apart."""
     return tell(serve())
 
 

@@ -15,7 +15,6 @@ from heapwatch_wire.protobuf import Writer
 
 PATH = "/v1/metrics"
 CONTENT_TYPE = "application/x-protobuf"
-JSON_CONTENT_TYPE = "application/json"
 SCOPE = "heapwatch"
 
 _CUMULATIVE = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ from heapwatch.attach.errors import AttachError
 from heapwatch.attach.inject import inject
 from heapwatch.attach.process import examine, refusal
 from heapwatch.control.client import Client
+
+from tests.safety.extension import find_python
 
 pytestmark = pytest.mark.integration
 
@@ -117,14 +120,13 @@ def test_a_process_with_heapwatch_uses_its_own(
     assert "attached" in command("attach", child.pid)
 
 
-def other_pythons() -> dict[str, str]:
-    """Executables of other versions of CPython on this machine, by version."""
-    found = {}
-    for path in sorted(Path.home().glob(".pyenv/versions/3.*/bin/python3")):
-        version = path.parents[1].name.rpartition(".")[0]
-        if version != "{}.{}".format(*sys.version_info):
-            found[version] = str(path)
-    return found
+def other_python(*versions: str) -> str:
+    """An interpreter on this machine of one of these versions, which are not ours; without any, a skip."""
+    for version in versions:
+        with contextlib.suppress(RuntimeError):
+            if version != "{}.{}".format(*sys.version_info):
+                return find_python(version)
+    pytest.skip(f"no other CPython {' or '.join(versions)} on this machine")
 
 
 @pytest.mark.parametrize(
@@ -133,9 +135,7 @@ def other_pythons() -> dict[str, str]:
 def test_another_version_of_python_gets_the_agent_without_a_sampler(
     version: str, state: str, target: Callable[..., Any], command: Callable[..., str]
 ) -> None:
-    if version not in other_pythons():
-        pytest.skip(f"no other CPython {version} on this machine")
-    child = target(STATES[state], python=other_pythons()[version])
+    child = target(STATES[state], python=other_python(version))
     said = command("attach", child.pid)
     assert f"Python {version}" in said
     assert "no allocations are sampled" in said
@@ -145,10 +145,7 @@ def test_another_version_of_python_gets_the_agent_without_a_sampler(
 
 
 def test_a_python_that_is_too_old_is_named(target: Callable[..., Any], command: Callable[..., str]) -> None:
-    old = next((path for version, path in other_pythons().items() if version in ("3.8", "3.9", "3.10")), None)
-    if old is None:
-        pytest.skip("no older CPython on this machine")
-    child = target(STATES["asleep"], python=old)
+    child = target(STATES["asleep"], python=other_python("3.8", "3.9", "3.10"))
     assert "older than 3.11" in command("attach", child.pid, code=1)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import shlex
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.agent.sampler.conftest import compile_extension
 
 TOOLS = {
     "tracemalloc": """
@@ -88,11 +88,8 @@ print(json.dumps([seen, live(), sampler.stats()["hooks_intact"]]))
 @pytest.fixture(scope="session")
 def above(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a module that puts allocators over those it finds."""
-    source, folder = Path(__file__).with_name("above.c"), tmp_path_factory.mktemp("above")
-    compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
-    include = f"-I{sysconfig.get_path('include')}"
-    command = [*compiler, "-shared", "-fPIC", "-O2", include, str(source), "-o", str(folder / "above.so")]
-    subprocess.run(command, check=True)
+    folder = tmp_path_factory.mktemp("above")
+    compile_extension([Path(__file__).with_name("above.c")], folder / "above.so")
     return folder
 
 

@@ -41,8 +41,8 @@ def live_by_pid(collector: Any) -> Callable[[str], Counter[int]]:
 
     def look(function: str) -> Counter[int]:
         found: Counter[int] = Counter()
-        for pushed in collector.profiles():
-            found[int(pushed.labels["pid"])] = sum(
+        for pid, pushed in collector.latest_profiles().items():
+            found[int(pid)] = sum(
                 sample.values[3]
                 for sample in pushed.profile.samples
                 if any(frame.function == function for frame in sample.stack)

@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,28 +45,19 @@ def doctor(heapwatch: list[str], tmp_path: Path) -> Doctor:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Callable[..., int]]:
-    running = []
+def service(spawn: Callable[..., Any], wait_until: Callable[..., Any], tmp_path: Path) -> Callable[..., int]:
+    """service("agent") -> the pid of a process with an agent; without the word, of one without."""
 
     def start(*arguments: str) -> int:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVICE, *arguments],
-            env={**os.environ, "HEAPWATCH_RUNTIME_DIR": str(tmp_path)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        while arguments and not (tmp_path / f"{process.pid}.sock").exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        return process.pid
+        environment = {"HEAPWATCH_RUNTIME_DIR": str(tmp_path)}
+        child = spawn(sys.executable, "-c", SERVICE, *arguments, env=environment)
+        child.wait_line("ready")
+        pid: int = child.pid
+        if arguments:
+            wait_until((tmp_path / f"{pid}.sock").exists, what="the agent's socket")
+        return pid
 
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
+    return start
 
 
 def test_all_processes_with_an_agent_are_looked_at(service: Callable[..., int], doctor: Doctor) -> None:
