@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -117,6 +118,18 @@ def collector() -> Iterator[Collector]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def http_get(port: int, path: str = "/") -> str:
+    """The body of the answer of a server on this machine, which must have the status 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert answer.status == 200, (path, answer.status)
+        return answer.read().decode()
+    finally:
+        connection.close()
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import sys
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import heapwatch
 import pytest
+
+from tests.agent.conftest import http_get
 
 if TYPE_CHECKING:
     from conftest import Collector
@@ -71,17 +72,6 @@ def serve(
     return start
 
 
-def get(port: int, path: str) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        assert answer.status == 200
-        return answer.read().decode()
-    finally:
-        connection.close()
-
-
 def kept_by_pid(collector: Collector) -> Counter[str]:
     """Latest live bytes of `keep`, labelled with its endpoint, by pid."""
     found: Counter[str] = Counter()
@@ -103,7 +93,7 @@ def test_both_workers_show_what_their_endpoint_keeps(
 
     def both_served() -> bool:
         with ThreadPoolExecutor(4) as pool:
-            served.update(pool.map(get, [port] * 8, ["/keep/1000"] * 8))
+            served.update(pool.map(http_get, [port] * 8, ["/keep/1000"] * 8))
         return len(served) == 2 and min(served.values()) >= 5
 
     wait_until(both_served)
@@ -122,8 +112,8 @@ def test_recycled_workers_lose_no_request_and_crash_nothing(
 
     def load() -> None:
         for _ in range(20):
-            pids.append(get(port, "/keep/100"))
-            get(port, "/stream")
+            pids.append(http_get(port, "/keep/100"))
+            http_get(port, "/stream")
 
     threads = [threading.Thread(target=load) for _ in range(3)]
     for thread in threads:
@@ -148,7 +138,7 @@ def test_a_hanging_collector_is_not_felt_and_delivery_resumes(
         nonlocal slowest
         for _ in range(20):
             began = time.monotonic()
-            get(port, "/keep/10")
+            http_get(port, "/keep/10")
             slowest = max(slowest, time.monotonic() - began)
 
     collector.answer = lambda handler: collector.released.wait(300)

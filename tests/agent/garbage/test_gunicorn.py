@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import sys
@@ -15,6 +14,8 @@ from typing import Any
 import pytest
 from heapwatch.control.client import Client, ControlError
 from heapwatch.gctuner.versions import cannot_act
+
+from tests.agent.conftest import http_get
 
 pytest.importorskip("gunicorn")
 pytest.importorskip("flask")
@@ -46,24 +47,13 @@ def pre_fork(server, worker):
 """
 
 
-def get(port: int) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    try:
-        connection.request("GET", "/")
-        answer = connection.getresponse()
-        assert answer.status == 200
-        return answer.read().decode()
-    finally:
-        connection.close()
-
-
 @contextmanager
 def load(port: int, clients: int) -> Iterator[None]:
     halt = threading.Event()
 
     def ask() -> None:
         while not halt.is_set():
-            get(port)
+            http_get(port)
 
     threads = [threading.Thread(target=ask) for _ in range(clients)]
     for thread in threads:
@@ -127,16 +117,16 @@ def test_collections_move_out_of_requests(
     serve: Callable[..., Service], wait_until: Callable[..., Any], options: tuple[str, ...], clients: int
 ) -> None:
     service = serve(*options)
-    natural = get(service.port)
+    natural = http_get(service.port)
     with load(service.port, clients):
         wait_until(lambda: service.ask()["tuner"]["acting"] and service.ask()["frozen"] > 100_000)
         moved = service.ask()
         wait_until(
             lambda: count(service.ask(), "young", "full", "idle") > count(moved, "young", "full", "idle")
         )
-        assert get(service.port) != natural
+        assert http_get(service.port) != natural
         service.ask(action="tune", mode="off")
-        assert get(service.port) == natural
+        assert http_get(service.port) == natural
     assert service.ask()["frozen"] == 0
     assert service.gunicorn.stop() == 0
     assert "Traceback" not in service.gunicorn.output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import importlib.util
 import json
 import os
@@ -15,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from heapwatch.control.client import Client
+
+from tests.agent.conftest import http_get
 
 pytestmark = [
     pytest.mark.integration,
@@ -78,24 +80,12 @@ def ask(heapwatch: Sequence[str], tmp_path: Path) -> Callable[..., str]:
     return call
 
 
-def get(port: int, path: str) -> int:
-    """The pid of the worker that answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        assert answer.status == 200
-        return int(answer.read())
-    finally:
-        connection.close()
-
-
 def serve_both(port: int, wait_until: Callable[..., Any]) -> set[int]:
     """Ask until both workers keep what they are to keep; their pids."""
     served: dict[int, int] = {}
 
     def enough() -> bool:
-        pid = get(port, "/keep")
+        pid = int(http_get(port, "/keep"))
         served[pid] = served.get(pid, 0) + 1
         return len(served) == 2 and min(served.values()) >= 20
 
@@ -103,14 +93,19 @@ def serve_both(port: int, wait_until: Callable[..., Any]) -> set[int]:
     return set(served)
 
 
-def sites(process: dict[str, Any]) -> dict[str, Counter[str]]:
-    """Live and inherited bytes by function, of one process that `top --json` shows."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    for site in process["sites"]:
-        for key in ("live_bytes", "inherited_bytes"):
-            # Before 3.12 a comprehension is a function: "keep.<locals>.<listcomp>".
-            found[site["function"].partition(".")[0]][key] += site[key]
-    return found
+@pytest.fixture
+def sites(tmp_path: Path) -> Callable[[int], dict[str, Counter[str]]]:
+    """sites(pid) -> live and inherited bytes by function, as the agent in that process says."""
+
+    def look(pid: int) -> dict[str, Counter[str]]:
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for site in Client(str(tmp_path / "run"), timeout=120).call(pid, "top", limit=1000)["sites"]:
+            for key in ("live_bytes", "inherited_bytes"):
+                # Before 3.12 a comprehension is a function: "keep.<locals>.<listcomp>".
+                found[site["function"].partition(".")[0]][key] += site[key]
+        return found
+
+    return look
 
 
 @pytest.mark.parametrize("kind", [(), ("-k", "gthread", "--threads", "4")], ids=["sync", "gthread"])
@@ -118,6 +113,7 @@ def test_preloaded_workers_show_what_they_inherited_and_what_is_their_own(
     kind: Sequence[str],
     serve: Callable[..., Any],
     ask: Callable[..., str],
+    sites: Callable[[int], dict[str, Counter[str]]],
     heapwatch: Sequence[str],
     wait_until: Callable[..., Any],
 ) -> None:
@@ -125,13 +121,9 @@ def test_preloaded_workers_show_what_they_inherited_and_what_is_their_own(
     workers = serve_both(port, wait_until)
     wait_until(lambda: len(json.loads(ask("ps", "--json"))) == 3)
 
-    def processes() -> dict[int, dict[str, Any]]:
-        answer = json.loads(ask("top", gunicorn.pid, "--once", "--json"))
-        return {process["pid"]: process for process in answer["processes"]}
-
-    wait_until(lambda: all(sites(processes()[pid])["keep"]["live_bytes"] > 20 * OF_KEEP for pid in workers))
-    for pid, process in processes().items():
-        load, keep = sites(process)["load"], sites(process)["keep"]
+    wait_until(lambda: all(sites(pid)["keep"]["live_bytes"] > 20 * OF_KEEP for pid in workers))
+    for pid in (gunicorn.pid, *workers):
+        load, keep = sites(pid)["load"], sites(pid)["keep"]
         assert load["live_bytes"] == pytest.approx(OF_LOAD, rel=0.2)
         inherited = 0 if pid == gunicorn.pid else 1
         assert load["inherited_bytes"] == pytest.approx(inherited * load["live_bytes"])
@@ -153,7 +145,7 @@ def load(serve: Callable[..., Any]) -> Iterator[Callable[[int], list[int]]]:
         def client() -> None:
             while not done.is_set() and not failures:
                 try:
-                    answered.append(get(port, "/"))
+                    answered.append(int(http_get(port)))
                 except Exception as error:
                     failures.append(error)
 
@@ -173,6 +165,7 @@ def test_workers_get_an_agent_under_load_and_lose_no_request(
     serve: Callable[..., Any],
     load: Callable[[int], list[int]],
     ask: Callable[..., str],
+    sites: Callable[[int], dict[str, Counter[str]]],
     wait_until: Callable[..., Any],
 ) -> None:
     gunicorn, port = serve([])
@@ -184,13 +177,7 @@ def test_workers_get_an_agent_under_load_and_lose_no_request(
     assert agents == {gunicorn.pid, *answered}
     serve_both(port, wait_until)
 
-    def all_see_it() -> bool:
-        answer = json.loads(ask("top", gunicorn.pid, "--once", "--json"))
-        return all(
-            "keep" in sites(process) for process in answer["processes"] if process["pid"] != gunicorn.pid
-        )
-
-    wait_until(all_see_it)
+    wait_until(lambda: all("keep" in sites(pid) for pid in set(answered)))
     assert ask("attach", gunicorn.pid, "--children", "--stop").count("the agent has stopped") == 3
     seen = len(answered)
     wait_until(lambda: len(answered) > seen + 20)
