@@ -17,7 +17,7 @@ from heapwatch.delivery import Address
 
 DEFAULT = "http://127.0.0.1:4040"
 TIMEOUT = 15.0
-MEND = "name it with --collector or HEAPWATCH_COLLECTOR; its token with HEAPWATCH_TOKEN"
+MEND = "heapwatch serve starts one; --collector or HEAPWATCH_COLLECTOR names it, HEAPWATCH_TOKEN its token"
 
 
 class Collector:

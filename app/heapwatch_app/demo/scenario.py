@@ -29,7 +29,7 @@ from heapwatch_app.demo.view import State, View
 from heapwatch_app.faults import FAULTS
 
 SERVICE = "instagram"
-START_LIMIT = 60.0
+START_LIMIT = 120.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -254,7 +254,7 @@ def _wait(condition: Any, children: Children, what: str) -> None:
     while not condition():
         children.check()
         if time.monotonic() > deadline:
-            raise StartError(f"{what} did not come within {START_LIMIT:.0f} s")
+            raise StartError(f"{what} did not come within {START_LIMIT:.0f} s; --keep DIR keeps the logs")
         time.sleep(0.2)
 
 

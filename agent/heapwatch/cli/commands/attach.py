@@ -135,7 +135,8 @@ def _show(args: argparse.Namespace, done: Mapping[int, Attached]) -> None:
     if held:
         print(f"one thread stood still for {duration(max(held))}")
     print("next:")
-    for what in ("heapwatch top", "heapwatch leaks", "heapwatch attach --stop"):
+    stop = "heapwatch attach --stop --children" if args.children else "heapwatch attach --stop"
+    for what in ("heapwatch top", "heapwatch leaks", stop):
         print(f"  {what} {args.pid}{_elsewhere(args.pid, done[args.pid].report)}")
 
 

@@ -78,7 +78,7 @@ def _chosen(args: argparse.Namespace, asking: Client) -> list[int]:
         pids = [pid for pid in pids if asking.has_agent(pid) and _service(pid, asking) == args.service]
     if not pids:
         raise Failure(
-            f"no process {f'of service {args.service} ' if args.service else ''}has an agent",
+            f"no process of {f'service {args.service}' if args.service else 'this user'} has an agent",
             "heapwatch doctor PID looks at a process without one",
         )
     return pids[:_MAX_PROCESSES]

@@ -147,7 +147,7 @@ def _view(args: argparse.Namespace, asking: Client, history: History) -> View:
         readings = [reading for reading in readings if reading.info.get("service") == args.service]
     if not readings:
         raise Failure(
-            f"no process {f'of service {args.service} ' if args.service else ''}has an agent",
+            f"no process of {f'service {args.service}' if args.service else 'this user'} has an agent",
             "heapwatch run -- COMMAND starts one with it, heapwatch attach PID puts it into one that runs",
         )
     return history.view(readings, time.time())

@@ -58,7 +58,7 @@ class Choice:
 def tables(view: View, choice: Choice, width: int) -> list[Table]:
     """The processes and the sections chosen, in lines of at most `width`."""
     shown = [choice.section] if choice.section else list(SECTIONS)
-    several = len({process.service for process in view.processes}) > 1
+    several = len({process.service for process in view.processes if process.service}) > 1
     made = [_table("", _needed(PROCESSES, several), view.processes, choice.processes, width)]
     for name in shown:
         columns = _needed(SECTIONS[name], several)

@@ -108,7 +108,7 @@ def test_a_process_that_does_not_answer_is_said_so_in_time(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "no process has an agent"),
+        ([], "no process of this user has an agent"),
         (["--service", "nothing"], "no process of service nothing has an agent"),
         (["4194303"], "there is no process 4194303"),
         (["--watch", "-1"], "is no number of seconds"),
