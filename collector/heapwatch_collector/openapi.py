@@ -16,7 +16,7 @@ _RANGE = ("start", "end")
 _ARGUMENTS = {
     "start": ("number", "Begin of the range, Unix seconds; default: an hour before its end."),
     "end": ("number", "End of the range, Unix seconds; default: now."),
-    "step": ("number", "Seconds per point; 0, the default, gives every point."),
+    "step": ("number", "Seconds per point; by default every point, of endpoints 30 points."),
     "limit": ("integer", "Most sites in the answer; default 200."),
     "version": ("string", "Only this version of the service."),
     "site": ("string", "Only this site, by its id."),
@@ -99,6 +99,31 @@ _SITE = _object(
     },
 )
 
+_ENDPOINT = _object(
+    name=_TEXT,
+    requests=_COUNT,
+    errors={**_COUNT, "description": "answered with 5xx, or failed"},
+    **{
+        name: {**_MAYBE, "description": text}
+        for name, text in {
+            "duration": "mean seconds of a request",
+            "p50": "seconds that half of the requests took at most",
+            "p99": "seconds that 99 of 100 requests took at most",
+            "allocated": "estimated bytes that a request allocated",
+            "retained": "estimated bytes of those that lived when it ended",
+            "peak": "estimated bytes of those that lived at once",
+            "gc": "seconds that garbage collections stopped a request",
+            "cpu": "CPU seconds of a request, null where it isn't measured",
+            "statements": "statements that a request sent to databases",
+            "repeated": "statements of those that repeat one five times or more, beyond the first (N+1)",
+            "statement_seconds": "seconds that a request waited for databases",
+            "template_seconds": "seconds that a request rendered templates",
+        }.items()
+    },
+    live={**_NUMBER, "description": "estimated bytes that live now and that its requests allocated"},
+    points={**_POINTS, "description": "[begin of a step, requests, estimated bytes allocated]"},
+)
+
 ROUTES: tuple[Route, ...] = (
     Route(
         "get",
@@ -126,6 +151,13 @@ ROUTES: tuple[Route, ...] = (
         "Allocation sites by growth, then size, with their live bytes.",
         ("version", *_RANGE, "limit", "step"),
         answer=_object(interval=_COUNT, sites=_list(_SITE)),
+    ),
+    Route(
+        "get",
+        "/api/v1/services/{service}/endpoints",
+        "What endpoints did in the range: averages of one request, the busiest endpoint first.",
+        ("version", *_RANGE, "step"),
+        answer=_object(seconds=_NUMBER, endpoints=_list(_ENDPOINT)),
     ),
     Route(
         "get",

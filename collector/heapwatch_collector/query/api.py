@@ -11,10 +11,11 @@ from heapwatch_wire.sites import own_caller, responsible, site_id
 
 from heapwatch_collector.context import Collector
 from heapwatch_collector.errors import Refusal
-from heapwatch_collector.query import services
+from heapwatch_collector.query import endpoints, services
 from heapwatch_collector.query.arguments import limit, step, time_range
 from heapwatch_collector.store import catalog, documents
 from heapwatch_collector.store.conditions import LATEST
+from heapwatch_collector.store.endpoints import Window, increases, live_bytes
 from heapwatch_collector.store.metrics import MetricSeries, metric_series
 from heapwatch_collector.store.sites import SiteQuery, SiteSeries, site_series
 
@@ -65,6 +66,13 @@ def routes(collector: Collector) -> Blueprint:
         query = SiteQuery(service, version, asked.start, asked.end, most, step(request.args))
         interval, found = site_series(store, query)
         return answer({"interval": interval, "sites": [_site(series) for series in found]})
+
+    @doors.get("/services/<path:service>/endpoints")
+    def get_endpoints(service: str) -> Response:
+        asked = time_range(request.args)
+        width = step(request.args) or endpoints.step_of(asked.start, asked.end)
+        window = Window(service, request.args.get("version"), asked.start, asked.end, width)
+        return answer(endpoints.describe(increases(store, window), live_bytes(store, window), window))
 
     @doors.get("/services/<path:service>/evidence")
     def get_evidence(service: str) -> Response:

@@ -1,22 +1,24 @@
 import { useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
 import { ApiError } from "./api/client";
+import { services } from "./api/collector";
+import type { Service } from "./api/documents";
 import { Choice } from "./parts/choice";
 import { Clock, NowProvider } from "./parts/time";
 import { TokenDialog } from "./parts/token";
-import { Refresh, Report, type Outcome } from "./query";
-import { RANGES, rangeOf, refreshSeconds } from "./range";
+import { Refresh, Report, useQuery, type Outcome } from "./query";
+import { chosenRange, fittingRange, RANGES, refreshSeconds, STANDARD, type Range } from "./range";
 import { serviceHref, servicesHref, useRoute, useSetQuery, type Route } from "./route";
 import { LeakView } from "./views/leak";
 import { ServiceView } from "./views/service";
 import { ServicesView } from "./views/services";
 
-function View({ route }: { route: Route }): ReactNode {
+function View({ route, range }: { route: Route; range: Range }): ReactNode {
   const { place } = route;
   switch (place.view) {
     case "services":
-      return <ServicesView route={route} />;
+      return <ServicesView route={route} range={range} />;
     case "service":
-      return <ServiceView key={place.service} service={place.service} route={route} />;
+      return <ServiceView key={place.service} service={place.service} route={route} range={range} />;
     case "leak":
       return <LeakView key={place.site} service={place.service} site={place.site} route={route} />;
     case "nowhere":
@@ -86,15 +88,28 @@ function Stale({ error, since }: { error: ApiError; since: number }): ReactNode 
   );
 }
 
+/** The range that the address names, else one that fits what was seen; undefined until that is known. */
+function useRange({ place, query }: Route): Range | undefined {
+  const chosen = chosenRange(query);
+  const fits = chosen === undefined && (place.view === "services" || place.view === "service");
+  const known = useQuery<Service[]>(fits ? "first seen" : "", (signal) => (fits ? services(signal) : Promise.resolve([])));
+  if (!fits) return chosen ?? STANDARD;
+  if (known.pending) return undefined;
+  const seen = (known.data ?? []).filter((service) => place.view === "services" || service.name === place.service);
+  if (seen.length === 0) return STANDARD;
+  const [first, last] = [seen.map((s) => s.first_seen), seen.map((s) => s.last_seen)];
+  return fittingRange(Math.min(...first), Math.max(...last), Date.now() / 1000);
+}
+
 export function App(): ReactNode {
   const route = useRoute();
   const setQuery = useSetQuery();
   const [live, setLive] = useState(true);
   const [session, setSession] = useState(0);
   const { error, lastGood, report } = useHealth();
-  const range = rangeOf(route.query);
+  const range = useRange(route);
   const locked = error?.status === 401;
-  const refresh = useMemo(() => (live && !locked ? refreshSeconds(range) : null), [live, locked, range]);
+  const refresh = useMemo(() => (live && !locked ? refreshSeconds(range ?? STANDARD) : null), [live, locked, range]);
   const title = titleOf(route);
   useEffect(() => void (document.title = title), [title]);
 
@@ -106,16 +121,16 @@ export function App(): ReactNode {
             <Trail route={route} />
             <div className="top-tools">
               {route.place.view !== "leak" && (
-                <Choice label="Time range" options={RANGES} value={range.key} onChange={(key) => setQuery("range", key)} />
+                <Choice label="Time range" options={RANGES} value={range?.key ?? ""} onChange={(key) => setQuery("range", key)} />
               )}
-              <label className="switch" title={`Reads again every ${refreshSeconds(range)} s`}>
+              <label className="switch" title={`Reads again every ${refreshSeconds(range ?? STANDARD)} s`}>
                 <input type="checkbox" checked={live} onChange={(event) => setLive(event.target.checked)} /> Live
               </label>
             </div>
           </header>
           {error && !locked && lastGood !== undefined && <Stale error={error} since={lastGood} />}
           {locked && <TokenDialog key={`token ${session}`} onSaved={() => setSession(session + 1)} />}
-          <View key={`view ${session}`} route={route} />
+          {range && <View key={`view ${session}`} route={route} range={range} />}
         </Report>
       </Refresh>
     </NowProvider>

@@ -1,7 +1,7 @@
 // The collector's own API, one function per document.
 
 import { get } from "./client";
-import type { Analysis, Evidence, Instance, Series, Service } from "./documents";
+import type { Analysis, Endpoints, Evidence, Instance, Series, Service } from "./documents";
 
 export interface Span {
   start: number;
@@ -29,6 +29,10 @@ export async function metrics(
 ): Promise<Series[]> {
   const found = await get<{ series: Series[] }>(`${at(service)}/metrics`, { name: names, ...span, step }, signal);
   return found.series;
+}
+
+export async function endpoints(service: string, version: string | undefined, span: Span, signal: AbortSignal): Promise<Endpoints> {
+  return get<Endpoints>(`${at(service)}/endpoints`, { version, ...span }, signal);
 }
 
 export async function analyses(service: string, signal: AbortSignal): Promise<Analysis[]> {

@@ -26,6 +26,34 @@ export interface Instance {
   live_bytes: number | null;
 }
 
+/** What an endpoint did: figures are averages of one request, null where they aren't measured. */
+export interface Endpoint {
+  name: string;
+  requests: number;
+  errors: number;
+  duration: number | null;
+  p50: number | null;
+  p99: number | null;
+  allocated: number | null;
+  retained: number | null;
+  peak: number | null;
+  gc: number | null;
+  cpu: number | null;
+  statements: number | null;
+  repeated: number | null;
+  statement_seconds: number | null;
+  template_seconds: number | null;
+  live: number;
+  /** [time, requests, bytes allocated] per step. */
+  points: [number, number, number][];
+}
+
+export interface Endpoints {
+  /** How much of the range was seen. */
+  seconds: number;
+  endpoints: Endpoint[];
+}
+
 /** A gauge or counter has points [time, value]; a histogram [time, count, sum] and its buckets. */
 export interface Series {
   name: string;

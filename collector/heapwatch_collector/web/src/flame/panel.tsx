@@ -6,6 +6,7 @@ import { Empty, Panel } from "../parts/panel";
 import { Ready } from "../parts/states";
 import { useQuery } from "../query";
 import { spanOf, type Range } from "../range";
+import { useSetQuery } from "../route";
 import { Flame } from "./flame";
 import { foldImports } from "./fold";
 import { functions, matched, unpack, type Frame } from "./graph";
@@ -18,11 +19,15 @@ interface FlamePanelProps {
   version: string | undefined;
   range: Range;
   leaking: ReadonlySet<string>;
+  /** Only what this endpoint allocated; "" for all. */
+  endpoint: string;
 }
 
-export function FlamePanel({ service, version, range, leaking }: FlamePanelProps): ReactNode {
+export const FLAME = "flame-graph";
+
+export function FlamePanel({ service, version, range, leaking, endpoint }: FlamePanelProps): ReactNode {
   const [typeId, setTypeId] = useState<string>(PROFILE_TYPES[0].id);
-  const [endpoint, setEndpoint] = useState("");
+  const setQuery = useSetQuery();
   const [search, setSearch] = useState("");
   const [asTable, setAsTable] = useState(false);
   const type = PROFILE_TYPES.find((t) => t.id === typeId) ?? PROFILE_TYPES[0];
@@ -32,14 +37,15 @@ export function FlamePanel({ service, version, range, leaking }: FlamePanelProps
     return { type, root, folded: root !== undefined && foldImports(root) };
   });
   const endpoints = useQuery(`endpoints ${service} ${range.key}`, (signal) => labelValues("endpoint", service, spanOf(range), signal));
+  const named = [...new Set([...(endpoints.data ?? []), endpoint])].filter(Boolean).sort();
   const tools = (
     <>
       <Choice label="What to show" options={PROFILE_TYPES.map((t) => ({ key: t.id, name: t.name }))} value={typeId} onChange={setTypeId} />
       <label>
         <span className="unseen">Endpoint</span>
-        <select value={endpoint} onChange={(event) => setEndpoint(event.target.value)}>
+        <select value={endpoint} onChange={(event) => setQuery("endpoint", event.target.value || null)}>
           <option value="">All endpoints</option>
-          {(endpoints.data ?? []).filter(Boolean).map((name) => (
+          {named.map((name) => (
             <option key={name}>{name}</option>
           ))}
         </select>
@@ -48,7 +54,7 @@ export function FlamePanel({ service, version, range, leaking }: FlamePanelProps
     </>
   );
   return (
-    <Panel title="Where the memory is allocated" tools={tools}>
+    <Panel title="Where the memory is allocated" tools={tools} anchor={FLAME}>
       <Ready of={profile} what="the flame graph">
         {({ root, type: shown, folded }) =>
           root ? (

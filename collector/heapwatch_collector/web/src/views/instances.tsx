@@ -27,7 +27,7 @@ export function InstanceTable({ instances, names, analyses }: InstanceTableProps
                 <th scope="col">Instance</th>
                 <th scope="col" className="number">RSS</th>
                 <th scope="col" className="number wide">Live heap</th>
-                <th scope="col" className="number">Limit</th>
+                <th scope="col" className="number wide">Limit</th>
                 <th scope="col" className="number">Growth</th>
                 <th scope="col" className="wide">Meets its limit</th>
                 <th scope="col" className="wide">Version</th>
@@ -63,7 +63,7 @@ function Row({ instance, name, analyses }: { instance: Instance; name: string; a
       </th>
       <td className="number">{bytes(instance.rss_bytes)}</td>
       <td className="number wide">{bytes(instance.live_bytes)}</td>
-      <td className="number">
+      <td className="number wide">
         {bytes(instance.limit_bytes)}
         {used !== undefined && <span className="muted"> {percent(used)}</span>}
       </td>

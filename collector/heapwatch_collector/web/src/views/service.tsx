@@ -12,10 +12,11 @@ import { Ready } from "../parts/states";
 import { StatusTag } from "../parts/status";
 import { Ago, useNow } from "../parts/time";
 import { useQuery } from "../query";
-import { rangeOf, spanOf, stepOf, type Range } from "../range";
+import { spanOf, stepOf, type Range } from "../range";
 import { useSetQuery, type Route } from "../route";
 import { firstForecast, headline, statusOf, verdictsOf } from "../verdict";
 import { Advice } from "./advice";
+import { EndpointsPanel } from "./endpoints";
 import { InstanceTable } from "./instances";
 import { LeakTable } from "./leaks";
 
@@ -50,8 +51,13 @@ function relevant(all: Analysis[], versions: string[], version: string | undefin
   return running.length ? running : all;
 }
 
-export function ServiceView({ service, route }: { service: string; route: Route }): ReactNode {
-  const range = rangeOf(route.query);
+interface ServiceViewProps {
+  service: string;
+  route: Route;
+  range: Range;
+}
+
+export function ServiceView({ service, route, range }: ServiceViewProps): ReactNode {
   const version = route.query.get("version") ?? undefined;
   const seen = useQuery(`seen ${service} ${range.key}`, (signal) => look(service, range, signal));
   const said = useQuery(`analyses ${service}`, (signal) => analyses(service, signal));
@@ -71,7 +77,8 @@ export function ServiceView({ service, route }: { service: string; route: Route 
       <Ready of={seen} what="the timeline">
         {(all) => <Memory seen={ofVersion(all, version)} analyses={chosen} range={range} />}
       </Ready>
-      <FlamePanel service={service} version={version} range={range} leaking={leaking} />
+      <FlamePanel service={service} version={version} range={range} leaking={leaking} endpoint={route.query.get("endpoint") ?? ""} />
+      <EndpointsPanel service={service} version={version} range={range} chosen={route.query.get("endpoint") ?? ""} />
       <Ready of={seen} what="instances">
         {(all) => <Rest seen={ofVersion(all, version)} analyses={chosen} range={range} />}
       </Ready>

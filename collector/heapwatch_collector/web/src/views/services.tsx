@@ -9,15 +9,14 @@ import { Ready } from "../parts/states";
 import { StatusTag } from "../parts/status";
 import { Ago } from "../parts/time";
 import { Refresh, useQuery } from "../query";
-import { rangeOf, spanOf, type Range } from "../range";
+import { spanOf, type Range } from "../range";
 import { serviceHref, type Route } from "../route";
 
 const SPARK_POINTS = 40;
 const SPARK_REFRESH = 60;
 const URGENCY = ["leak", "learning", "unknown", "no leak"];
 
-export function ServicesView({ route }: { route: Route }): ReactNode {
-  const range = rangeOf(route.query);
+export function ServicesView({ route, range }: { route: Route; range: Range }): ReactNode {
   const found = useQuery("services", services);
   return (
     <main>
