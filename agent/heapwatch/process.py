@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _KIB = 1024
+_PF_FORKNOEXEC = 0x40  # forked, but executes no program of its own (linux/sched.h)
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,22 @@ class ProcessReader:
     def _highest(self, peak: int) -> int:
         # A forked child has a mark of its own, hence the pid.
         return max(peak, _marks_before_reset.get((self._folder, os.getpid()), 0))
+
+    def forked_children(self) -> int:
+        """How many children this process forked that live and execute no other program.
+
+        0 where the kernel doesn't list children (it needs CONFIG_PROC_CHILDREN).
+        """
+        listed = [path.read_bytes() for path in self._folder.glob("task/*/children")]
+        return sum(self._is_fork(child.decode()) for text in listed for child in text.split())
+
+    def _is_fork(self, pid: str) -> bool:
+        try:
+            stat = (self._proc / pid / "stat").read_bytes()
+        except OSError:
+            return False
+        state, *fields = stat.rpartition(b")")[2].split()
+        return state != b"Z" and bool(int(fields[5]) & _PF_FORKNOEXEC)
 
     def start_time(self) -> float:
         """When the process started, in Unix seconds."""

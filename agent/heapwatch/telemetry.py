@@ -157,7 +157,9 @@ class Telemetry:
             yield from _counts("heapwatch.agent.dropped", "heapwatch.reason", dict(self.courier.dropped))
 
     def _requests(self) -> Iterator[Point]:
-        yield from request_points(self.requests.totals())
+        totals = self.requests.totals()
+        yield _number("heapwatch.process.workers", 0 if totals else self.process.forked_children())
+        yield from request_points(totals)
         yield from live_points(self.sampler)
 
     def _phases(self) -> Iterator[Point]:

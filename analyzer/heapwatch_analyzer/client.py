@@ -162,6 +162,7 @@ def _instance(row: Mapping[str, Any], series: Sequence[Series]) -> Instance:
         last_seen=float(row["last_seen"]),
         rss_bytes=_optional(row.get("rss_bytes")),
         limit_bytes=_optional(row.get("limit_bytes")),
+        parent=row.get("role") == "parent",
     )
 
 

@@ -18,7 +18,10 @@ EMPTY: FloatArray = np.empty(0)
 
 @dataclass(frozen=True)
 class Instance:
-    """One process. `started` is its start when it told its uptime, else when it was first seen."""
+    """One process. `started` is its start when it told its uptime, else when it was first seen.
+
+    `parent`: it serves nothing itself and has forked others that do, as gunicorn's master.
+    """
 
     id: str
     host: str = ""
@@ -27,6 +30,7 @@ class Instance:
     last_seen: float = 0.0
     rss_bytes: float | None = None
     limit_bytes: float | None = None
+    parent: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,11 @@ class Observations:
     sites: tuple[SiteTracks, ...] = ()
     reports: tuple[Report, ...] = ()
     interval: float = 65536.0
+
+    @property
+    def workers(self) -> tuple[Instance, ...]:
+        """The instances that do the service's work: all but parents, unless there are only those."""
+        return tuple(i for i in self.instances if not i.parent) or self.instances
 
     def gauge(self, name: str, instance: str) -> Series | None:
         """The series `name` of `instance`; None when it sent none."""

@@ -44,7 +44,7 @@ def analyze(seen: Observations, settings: AnalyzerSettings) -> Analysis:
         time=seen.time,
         window=seen.window,
         status=status,
-        instances=len(seen.instances),
+        instances=len(seen.workers),
         verdicts=(*verdicts.leaks, *verdicts.suspicions),
         anomalies=tuple(anomalies(seen, settings.warmup)),
         forecasts=tuple(expected),
@@ -88,5 +88,5 @@ def _notes(
 
 def seen_count(seen: Observations) -> str:
     """ "1 instance" or "N instances"."""
-    count = len(seen.instances)
+    count = len(seen.workers)
     return f"{count} instance" + ("s" if count != 1 else "")

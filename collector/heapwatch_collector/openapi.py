@@ -64,6 +64,7 @@ _SERVICE = _object(
     name=_TEXT,
     versions=_list(_TEXT),
     instances=_COUNT,
+    parents={**_COUNT, "description": "processes that serve nothing and have forked instances"},
     first_seen=_NUMBER,
     last_seen=_NUMBER,
     rss_bytes=_MAYBE,
@@ -81,6 +82,7 @@ _INSTANCE = _object(
     rss_bytes=_MAYBE,
     limit_bytes=_MAYBE,
     live_bytes=_MAYBE,
+    role={"enum": ["worker", "parent"]},
 )
 _METRIC = _object(
     name=_TEXT,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -60,3 +62,40 @@ def test_this_process_agrees_with_the_kernel(wait_until: Callable[..., Any]) -> 
     wait_until(lambda: reader.status().threads == len(list(tasks.iterdir())) >= threading.active_count())
     assert 0 < time.time() - reader.start_time() < 24 * 3600
     del ballast
+
+
+def test_children_that_were_forked_and_run_nothing_else(proc: Path) -> None:
+    children = {"50": ("S", 0x400040), "51": ("S", 0x400000), "52": ("Z", 0x400044), "53": ("R", 0x40)}
+    for thread, text in (("42", "50 51 52 "), ("43", "53 99 ")):
+        (proc / "self/task" / thread).mkdir(parents=True)
+        (proc / "self/task" / thread / "children").write_text(text)
+    for pid, (state, flags) in children.items():
+        (proc / pid).mkdir()
+        (proc / pid / "stat").write_text(f"{pid} (a) b) {state} 42 42 42 0 -1 {flags} 7 8")
+    assert ProcessReader(proc).forked_children() == 2
+
+
+FORK_AND_COUNT = """
+import os, subprocess, sys
+from heapwatch.process import ProcessReader
+sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+before = ProcessReader().forked_children()
+ready, told = os.pipe()
+child = os.fork()
+if not child:
+    os.read(ready, 1)
+    os._exit(0)
+now = ProcessReader().forked_children()
+os.write(told, b"x")
+os.waitpid(child, 0)
+sleeper.communicate()
+print(before, now, ProcessReader().forked_children())
+"""
+
+
+@pytest.mark.skipif(
+    not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="this kernel doesn't list children"
+)
+def test_a_fork_is_counted_and_a_program_is_not() -> None:
+    told = subprocess.run([sys.executable, "-c", FORK_AND_COUNT], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["0", "1", "0"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from heapwatch_analyzer.leaks.verdicts import fleet_series
 from heapwatch_analyzer.observations import Observations, Series, SiteTracks, Track
@@ -252,3 +253,21 @@ def test_fleet_series_sums_what_lives(simulation: Any) -> None:
     assert len(series) <= 60
     assert [p.time for p in series] == sorted(p.time for p in series)
     assert series[-1].bytes == pytest.approx(sum(t.bytes[-1] for t in tracks.tracks.values()), rel=0.05)
+
+
+@pytest.mark.parametrize("parent_grows", [False, True])
+def test_a_parent_of_workers_counts_where_it_leaks(simulation: Any, parent_grows: bool) -> None:
+    leak = simulation.Site("remember", simulation.leak(3 * simulation.MIB, 2000, since=60), 2000)
+    seen = simulation.Fleet([*simulation.healthy(1, 20), leak], 240, seed=3, instances=3).observe()
+    master = seen.instances[0]
+    seen = replace(seen, instances=(replace(master, parent=True), *seen.instances[1:]))
+    if not parent_grows:
+        track = seen.sites[-1].tracks[master.id]
+        loaded = Track(track.times, np.full(len(track.times), 4e6), np.full(len(track.times), 2e3))
+        tracks = {**seen.sites[-1].tracks, master.id: loaded}
+        seen = replace(seen, sites=(*seen.sites[:-1], replace(seen.sites[-1], tracks=tracks)))
+    analysis = analyze(seen, SETTINGS)
+    (verdict,) = leaks(analysis)
+    expected = (3, 3) if parent_grows else (2, 2)
+    assert (verdict.growing, verdict.instances) == expected
+    assert analysis.instances == 2

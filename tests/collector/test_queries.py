@@ -252,6 +252,7 @@ def test_services_and_instances(
         "name": "listed",
         "versions": ["1.0"],
         "instances": 2,
+        "parents": 0,
         "first_seen": now - 5,
         "last_seen": now,
         "rss_bytes": 3e8,
@@ -270,8 +271,20 @@ def test_services_and_instances(
         "rss_bytes": 1e8,
         "limit_bytes": None,
         "live_bytes": 5e7,
+        "role": "worker",
     }
     assert second["id"] == "b"
     assert collector.get("/api/v1/services/listed/instances", start=now + 10, end=now + 20) == {
         "instances": []
     }
+
+
+def test_a_parent_of_workers_is_told_apart(collector: Any, make_metrics: Callable[..., bytes]) -> None:
+    for instance, workers in (("master", 2.0), ("w1", 0.0), ("w2", 0.0)):
+        values = {"process.memory.usage": 1e8, "heapwatch.process.workers": workers}
+        body = make_metrics(values, time.time() - 5, service="forking", instance=instance)
+        assert collector.post("/v1/metrics", body, "application/x-protobuf").status == 200
+    service = next(s for s in collector.get("/api/v1/services")["services"] if s["name"] == "forking")
+    assert (service["instances"], service["parents"], service["rss_bytes"]) == (2, 1, 3e8)
+    found = collector.get("/api/v1/services/forking/instances")["instances"]
+    assert {i["id"]: i["role"] for i in found} == {"master": "parent", "w1": "worker", "w2": "worker"}

@@ -71,6 +71,10 @@ def bakery(story: Any) -> str:
     for reports, age in enumerate(AGES, start=1):
         body = otlp.encode(resource, report(reports), now - 300, now - age)
         deliver(story.url, otlp.PATH, body, otlp.CONTENT_TYPE)
+    master = {**resource, "service.instance.id": "oven-0"}
+    figures = {"process.memory.usage": 30 * MIB, "heapwatch.process.workers": 1}
+    points = [otlp.Number(BY_NAME[name], value, {}) for name, value in figures.items()]
+    deliver(story.url, otlp.PATH, otlp.encode(master, points, now - 300, now - 50), otlp.CONTENT_TYPE)
     stacks = (
         ("GET /bread", Frame("bake", "/srv/bread.py", 3)),
         ("POST /orders", Frame("keep", "/srv/o.py", 8)),
@@ -122,12 +126,22 @@ def test_an_endpoint_leads_to_what_it_allocated(visit: Callable[..., Any], baker
     flame = page.get_by_role("region", name="Where the memory is allocated")
     page.get_by_role("button", name="POST /orders").click()
     expect(page).to_have_url(re.compile(r"endpoint=POST"))
-    expect(flame.get_by_label("Endpoint")).to_have_value("POST /orders")
+    expect(flame.get_by_role("combobox", name="Endpoint")).to_have_value("POST /orders")
     flame.get_by_text("The same as a table").click()
     expect(flame.get_by_role("row").filter(has_text="keep")).to_have_count(1)
     expect(flame.get_by_role("row").filter(has_text="bake")).to_have_count(0)
     page.get_by_role("button", name="POST /orders").click()
     expect(flame.get_by_role("row").filter(has_text="bake")).to_have_count(1)
+
+
+def test_a_parent_of_workers_is_shown_apart(visit: Callable[..., Any], bakery: str) -> None:
+    page = visit(bakery).open(BAKERY)
+    region = page.get_by_role("region", name="Instances")
+    expect(region).to_contain_text("1 seen in this range, and 1 that only forked them")
+    expect(names(region)).to_contain_text(["oven-1", "oven-0"])
+    expect(names(region).nth(1)).to_contain_text("parent")
+    page.get_by_role("link", name="Heapwatch").click()
+    expect(page.get_by_role("row").filter(has_text="bakery")).to_contain_text("1 + 1 parent")
 
 
 def test_the_page_opens_at_a_range_that_fits(visit: Callable[..., Any], bakery: str) -> None:

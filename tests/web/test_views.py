@@ -134,7 +134,7 @@ def test_flame_graph_by_kind_and_endpoint_and_as_a_table(visit: Callable[..., An
     region = page.get_by_role("region", name="Where the memory is allocated")
     region.get_by_text("The same as a table").click()
     expect(region.get_by_role("row").nth(1)).to_contain_text("SessionCache.remember")
-    page.get_by_label("Endpoint").select_option("POST /photos")
+    page.get_by_role("combobox", name="Endpoint").select_option("POST /photos")
     expect(region.get_by_role("row").filter(has_text="show_feed")).to_have_count(0)
     expect(region.get_by_role("row").filter(has_text="post_photo")).to_have_count(1)
     expect(flame(page)).to_have_attribute("aria-label", re.compile(r"^Flame graph of 5\d.* MiB"))

@@ -72,6 +72,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("process.cpu.time", "counter", "s", "CPU time used.", ("cpu.mode",)),
     Metric("process.thread.count", "gauge", "{thread}", "Threads of the process."),
     Metric("process.unix.file_descriptor.count", "gauge", "{file_descriptor}", "Open file descriptors."),
+    Metric(
+        "heapwatch.process.workers",
+        "gauge",
+        "{process}",
+        "Processes that were forked from this one and live, if it serves no requests itself; else 0.",
+    ),
     Metric("process.uptime", "gauge", "s", "Time since the process started."),
     # The container, from its cgroup (v1 or v2).
     Metric("container.memory.usage", "gauge", "By", "Memory charged to the cgroup."),

@@ -39,6 +39,7 @@ def growing_sites(seen: Observations, thresholds: Thresholds) -> list[GrowingSit
     for tracks in screen(seen.sites, seen.interval, thresholds):
         finding = _confirmed(_series(tracks, seen.interval, started, loads), thresholds)
         if finding.decision in ("leak", "suspicion"):
+            finding = _without_idle_parents(finding, tracks, seen, thresholds)
             found.append(GrowingSite(tracks, finding))
     findings = discoveries([g.finding for g in found], len(seen.sites), thresholds)
     decided = (GrowingSite(g.tracks, finding) for g, finding in zip(found, findings, strict=True))
@@ -55,6 +56,22 @@ def _confirmed(series: Sequence[Series], thresholds: Thresholds) -> Finding:
     if len(agreeing) >= AGREEING:
         return _of_growing(agreeing[0], series, thresholds)
     return replace(now, decision="suspicion")
+
+
+def _without_idle_parents(
+    finding: Finding, tracks: SiteTracks, seen: Observations, thresholds: Thresholds
+) -> Finding:
+    """`finding`, not counting parents of workers in which the site doesn't grow.
+
+    What they loaded before they forked lives in them as in the workers, and nothing is to be expected there.
+    """
+    parents = {i.id: i.started for i in seen.instances if i.parent}
+    own = {instance: track for instance, track in tracks.tracks.items() if instance in parents}
+    alone = [
+        judge([one], thresholds) for one in _series(replace(tracks, tracks=own), seen.interval, parents, {})
+    ]
+    idle = sum(found.decision == "stable" for found in alone)
+    return replace(finding, instances=max(finding.growing, finding.instances - idle))
 
 
 def _before(series: Sequence[Series], pushes: int) -> list[Series]:

@@ -24,7 +24,7 @@ SPAN = 30.0
 
 def advise(seen: Observations, leaks: Sequence[Evidence]) -> Scaling | None:
     """Advice for `seen`, in which `leaks` were proved; None until it was seen for LEAST_SECONDS."""
-    memory = [s for i in seen.instances if (s := seen.gauge("process.memory.usage", i.id)) is not None]
+    memory = [s for i in seen.workers if (s := seen.gauge("process.memory.usage", i.id)) is not None]
     seconds = max((float(s.times[-1] - s.times[0]) for s in memory), default=0.0)
     if seconds < LEAST_SECONDS:
         return None
@@ -32,7 +32,7 @@ def advise(seen: Observations, leaks: Sequence[Evidence]) -> Scaling | None:
         np.concatenate([vertical.peaks(s.times, s.values) for s in memory]), seconds / 3600
     )
     size = vertical.size(usage)
-    running = [i for i in seen.instances if i.last_seen >= seen.time - max(60.0, seen.window / 10)]
+    running = [i for i in seen.workers if i.last_seen >= seen.time - max(60.0, seen.window / 10)]
     if leaks:
         return _restart(size, len(running), leaks)
     load = _load(seen, memory)

@@ -32,6 +32,7 @@ def instance(process: Process) -> dict[str, Any]:
         "rss_bytes": process.rss,
         "limit_bytes": process.limit,
         "live_bytes": process.live,
+        "role": "parent" if process.is_parent else "worker",
     }
 
 
@@ -39,13 +40,15 @@ def _summary(name: str, processes: list[Process], analyses: Sequence[dict[str, A
     last = max(p.last for p in processes)
     # The service as it is now, or as it was in the last minute that it was seen.
     current = [p for p in processes if p.last >= last - ALIVE_MS]
+    workers = [p for p in current if not p.is_parent]
     reported = [p.rss for p in current if p.rss is not None]
     versions = {p.version for p in current}
     verdicts = [a for a in analyses if a["version"] in versions]
     return {
         "name": name,
         "versions": sorted({p.version for p in processes}),
-        "instances": len(current),
+        "instances": len(workers) or len(current),
+        "parents": len(current) - len(workers) if workers else 0,
         "first_seen": min(p.first for p in processes) / 1000,
         "last_seen": last / 1000,
         "rss_bytes": sum(reported) if reported else None,

@@ -10,11 +10,16 @@ from heapwatch_collector.store.engine import Store
 RSS = "process.memory.usage"
 LIMIT = "heapwatch.container.memory.limit"
 LIVE = "heapwatch.heap.live"
+WORKERS = "heapwatch.process.workers"
+REPORTED = (RSS, LIMIT, LIVE, WORKERS)
 
 
 @dataclass(frozen=True)
 class Process:
-    """An instance of a service. Times are Unix ms; memory in bytes, None when it was not reported."""
+    """An instance of a service. Times are Unix ms; memory in bytes; None when it was not reported.
+
+    `workers` are the processes that it forked, if it serves nothing itself.
+    """
 
     service: str
     version: str
@@ -27,12 +32,18 @@ class Process:
     rss: float | None
     limit: float | None
     live: float | None
+    workers: float | None = None
+
+    @property
+    def is_parent(self) -> bool:
+        """Whether it serves nothing itself and has forked processes that do."""
+        return bool(self.workers)
 
 
 def processes(store: Store, service: str | None, start: int, end: int) -> list[Process]:
     """The instances (of one service, or all) that were seen in [start, end], by service and first sight.
 
-    Memory is the latest that was reported in that range.
+    Figures are the latest that were reported in that range.
     """
     conditions = Conditions()
     if service is not None:
@@ -47,18 +58,18 @@ def processes(store: Store, service: str | None, start: int, end: int) -> list[P
         f"HAVING born <= {ends[0]} AND gone >= {ends[1]} ORDER BY service, born, instance"
     )
     found = store.rows(seen, conditions.parameters)
-    memory = _latest_memory(store, service, start, end)
-    return [Process(*row, *(memory.get((*row[:3], name)) for name in (RSS, LIMIT, LIVE))) for row in found]
+    latest = _latest(store, service, start, end)
+    return [Process(*row, *(latest.get((*row[:3], name)) for name in REPORTED)) for row in found]
 
 
-def _latest_memory(
+def _latest(
     store: Store, service: str | None, start: int, end: int
 ) -> dict[tuple[str, str, str, str], float]:
     """The latest value by (service, version, instance, metric)."""
     conditions = Conditions()
     if service is not None:
         conditions.equals("service", service)
-    conditions.add(f"name IN {conditions.bind([RSS, LIMIT, LIVE], 'Array(String)')}")
+    conditions.add(f"name IN {conditions.bind(list(REPORTED), 'Array(String)')}")
     owners = (
         "SELECT service, id, any(version) AS version, any(instance) AS instance "
         f"FROM series {conditions.where} GROUP BY service, id"

@@ -6,6 +6,8 @@ export interface Service {
   name: string;
   versions: string[];
   instances: number;
+  /** Processes that serve nothing and have forked instances. */
+  parents: number;
   first_seen: number;
   last_seen: number;
   rss_bytes: number | null;
@@ -24,6 +26,7 @@ export interface Instance {
   rss_bytes: number | null;
   limit_bytes: number | null;
   live_bytes: number | null;
+  role: "worker" | "parent";
 }
 
 /** What an endpoint did: figures are averages of one request, null where they aren't measured. */

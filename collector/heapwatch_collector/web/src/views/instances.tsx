@@ -12,12 +12,21 @@ interface InstanceTableProps {
 }
 
 const ROWS = 20;
+/** Seconds before the newest report in which an instance is taken for alive. */
+const ALIVE = 60;
 
 export function InstanceTable({ instances, names, analyses }: InstanceTableProps): ReactNode {
   const [all, setAll] = useState(false);
-  const sorted = [...instances].sort((a, b) => b.last_seen - a.last_seen || (b.rss_bytes ?? 0) - (a.rss_bytes ?? 0));
+  const isParent = (instance: Instance): number => Number(instance.role === "parent");
+  const newest = Math.max(...instances.map((i) => i.last_seen));
+  const hasEnded = (instance: Instance): number => Number(instance.last_seen < newest - ALIVE);
+  const sorted = [...instances].sort(
+    (a, b) => hasEnded(a) - hasEnded(b) || isParent(a) - isParent(b) || Number(a.pid) - Number(b.pid),
+  );
+  const parents = instances.filter(isParent).length;
+  const seen = `${instances.length - parents} seen in this range`;
   return (
-    <Panel title="Instances" note={`${instances.length} seen in this range`}>
+    <Panel title="Instances" note={parents ? `${seen}, and ${parents} that only forked them` : seen}>
       {sorted.length === 0 && <Empty>None.</Empty>}
       {sorted.length > 0 && (
         <div className="scroll">
@@ -59,7 +68,12 @@ function Row({ instance, name, analyses }: { instance: Instance; name: string; a
   return (
     <tr>
       <th scope="row" title={instance.id}>
-        <span className="number">{name}</span> <span className="muted">{instance.host}</span>
+        <span className="number">{name}</span> <span className="muted">{instance.host}</span>{" "}
+        {instance.role === "parent" && (
+          <span className="tag" title="Serves nothing itself; the instances are its children">
+            parent
+          </span>
+        )}
       </th>
       <td className="number">{bytes(instance.rss_bytes)}</td>
       <td className="number wide">{bytes(instance.live_bytes)}</td>

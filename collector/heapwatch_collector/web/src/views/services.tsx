@@ -58,7 +58,10 @@ function Table({ services, range, route }: { services: Service[]; range: Range; 
                 <StatusTag status={service.status} />
               </td>
               <td className="number">{service.leaks || "–"}</td>
-              <td className="number wide">{service.instances}</td>
+              <td className="number wide">
+                {service.instances}
+                {service.parents > 0 && <span className="muted"> + {service.parents} parent{service.parents > 1 && "s"}</span>}
+              </td>
               <td className="number">{bytes(service.rss_bytes)}</td>
               <td className="wide">
                 <Refresh value={refresh === null ? null : Math.max(refresh, SPARK_REFRESH)}>
