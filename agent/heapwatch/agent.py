@@ -18,6 +18,7 @@ from heapwatch.gctuner.tuner import Tuner
 from heapwatch.identity import Identity
 from heapwatch.instrument.requests import Requests
 from heapwatch.leaks.native import NativeWatch
+from heapwatch.leaks.outside import Outside
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.loading import own_memory
 from heapwatch.memory.own import OwnMemory
@@ -77,6 +78,7 @@ class Agent:
         self.memory = memory or OwnMemory(find_malloc(), Pymalloc(), sampler)
         self.breakdown = Costly(self.memory.breakdown)
         self.native = NativeWatch(self.breakdown, sampler)
+        self.outside = Outside(self.native, identity)
         self.tuner = tuner
         self.leave: Callable[[], None] = lambda: self.stop(LEAVE_LIMIT)
         self.began = time.time()

@@ -161,7 +161,7 @@ def _telemetry(agent: Agent, resident: Resident, tuner: Tuner) -> Telemetry:
 
 
 def _schedule_pushes(agent: Agent, courier: Courier, telemetry: Telemetry) -> None:
-    pusher = Pusher(agent.identity, agent.profiles, telemetry, agent.leaks, courier)
+    pusher = Pusher(agent.identity, agent.profiles, telemetry, agent.leaks, agent.outside, courier)
     # Processes that start together, as workers do, don't push together.
     first = FIRST_PUSH + min(1.0, agent.settings.push_interval) * random.random()
     agent.every(agent.settings.push_interval, "push", pusher.push, first)

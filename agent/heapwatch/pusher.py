@@ -12,6 +12,7 @@ from heapwatch_wire.evidence import to_json
 
 from heapwatch.delivery import Courier, Delivery
 from heapwatch.identity import Identity
+from heapwatch.leaks.outside import Outside
 from heapwatch.leaks.tracker import LeakTracker
 from heapwatch.profiles import Profiles
 from heapwatch.telemetry import Telemetry
@@ -27,6 +28,7 @@ class Pusher:
     profiles: Profiles
     telemetry: Telemetry
     leaks: LeakTracker
+    outside: Outside
     courier: Courier
 
     def push(self, now: float) -> None:
@@ -42,7 +44,7 @@ class Pusher:
     def _queue(self, now: float) -> None:
         self._profile(now)
         self._metrics(now)
-        self._evidence()
+        self._evidence(now)
 
     def _profile(self, now: float) -> None:
         if self.profiles.reason:
@@ -59,8 +61,8 @@ class Pusher:
         body = otlp.encode(self.identity.resource(), points, self.identity.started, now)
         self.courier.offer(Delivery("metrics", otlp.PATH, otlp.CONTENT_TYPE, body))
 
-    def _evidence(self) -> None:
-        documents = [to_json(document) for document in self.leaks.documents()]
+    def _evidence(self, now: float) -> None:
+        documents = [to_json(d) for d in (*self.leaks.documents(), *self.outside.documents(now))]
         if documents:
             body = json.dumps({"instance": self.identity.instance, "documents": documents}).encode()
             self.courier.offer(Delivery("evidence", EVIDENCE_PATH, "application/json", body))

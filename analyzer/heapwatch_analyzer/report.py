@@ -82,6 +82,8 @@ def _notes(
         explained = (
             "no allocation site explains it" if not by_sites else "leaking sites explain less than half"
         )
+        if any(v.parts for v in verdicts.suspicions):
+            explained += ": see what grows outside of Python"
         notes.append(f"Growth of {rate(growth)} in {len(sure)} of {seen_count(seen)}{limit}; {explained}.")
     return notes
 

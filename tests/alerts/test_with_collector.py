@@ -7,12 +7,15 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from heapwatch_alerts.evidence import details
 from heapwatch_alerts.page import read
 from heapwatch_alerts.rules import BY_ALERT
+from heapwatch_alerts.states import Alert
 from heapwatch_alerts.watch import Watch
 from heapwatch_wire import otlp
 from heapwatch_wire.analysis import Analysis, InstanceForecast
@@ -21,12 +24,14 @@ from heapwatch_wire.evidence import (
     Forecast,
     Growth,
     Holder,
+    Part,
     Recommendation,
     Share,
     Site,
     to_json,
 )
 from heapwatch_wire.metrics import BY_NAME
+from heapwatch_wire.native import outside_site
 
 pytestmark = [pytest.mark.integration]
 
@@ -161,3 +166,17 @@ def test_a_wrong_token_is_said_and_counted(
     assert child.stop() == 0
     assert "401" in child.output
     assert receiver.posts == []
+
+
+def test_an_alert_on_growth_says_what_grows_outside_of_python(collector: str) -> None:
+    labels = {"service": "shop", "version": "1.4", "instance": INSTANCE}
+    alert = Alert(BY_ALERT["MemoryGrowth"], tuple(labels.items()), 4e4, time.time())
+    assert details(alert, collector, TOKEN) == {}
+    parts = (Part("malloc used", 9e7, 4e4), Part("files", 2e7, 0.0))
+    grows = replace(leak(), verdict="suspicion", site=outside_site(), kind="native", type="", holders=())
+    push_analysis(collector, replace(grows, endpoints=(), parts=parts, suspects=("lxml", "numpy")))
+    told = details(alert, collector, TOKEN)
+    assert told["outside_python"] == "3.516MiB an hour (3.09MiB to 3.777MiB at 95%)"
+    assert told["parts"].startswith("malloc used 137.3MiB an hour, files 0B an hour")
+    assert told["may_be"] == "lxml, numpy"
+    assert "leaks" not in told

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from heapwatch_analyzer.leaks.verdicts import fleet_series
-from heapwatch_analyzer.observations import Observations, Series, SiteTracks, Track
+from heapwatch_analyzer.observations import Observations, Report, Series, SiteTracks, Track
 from heapwatch_analyzer.report import analyze
 from heapwatch_wire.analysis import Analysis
-from heapwatch_wire.evidence import Evidence, Holder, from_json, to_json
+from heapwatch_wire.evidence import Evidence, Growth, Holder, Part, from_json, to_json
+from heapwatch_wire.native import outside_site
 from heapwatch_wire.settings import AnalyzerSettings
 
 SETTINGS = AnalyzerSettings()
@@ -271,3 +272,21 @@ def test_a_parent_of_workers_counts_where_it_leaks(simulation: Any, parent_grows
     expected = (3, 3) if parent_grows else (2, 2)
     assert (verdict.growing, verdict.instances) == expected
     assert analysis.instances == 2
+
+
+def test_growth_outside_of_python_is_joined_while_it_is_reported(simulation: Any) -> None:
+    seen = simulation.Fleet(simulation.healthy(2, 20), 240, seed=4).observe()
+    told = Evidence(
+        "suspicion", "shop", "1.0", outside_site(), "", 5e7, 0.0, Growth(4e4, 3e4, 5e4, 0.0), seen.time - 5,
+        kind="native", parts=(Part("malloc used", 9e7, 4e4),), suspects=("lxml",),
+    )  # fmt: skip
+    first, second = (i.id for i in seen.instances)
+    analysis = analyze(replace(seen, reports=(Report(first, told), Report(second, told))), SETTINGS)
+    assert analysis.status == "no leak"
+    (found,) = [v for v in analysis.verdicts if v.parts]
+    assert (found.verdict, found.kind, found.growing, found.instances) == ("suspicion", "native", 2, 2)
+    assert found.growth.bytes_per_second == 8e4
+    assert found.parts == (Part("malloc used", 1.8e8, 8e4),)
+    over = replace(told, time=seen.time - 600)
+    analysis = analyze(replace(seen, reports=(Report(first, over),)), SETTINGS)
+    assert [v for v in analysis.verdicts if v.parts] == []

@@ -6,7 +6,7 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from heapwatch_wire import otlp, pprof, push
@@ -63,9 +63,16 @@ def deliver(url: str, path: str, body: bytes, content_type: str) -> None:
         assert answer.status == 200
 
 
+class Bakery(NamedTuple):
+    """The collector that it reports to, and when it last did, in Unix seconds."""
+
+    url: str
+    now: float
+
+
 @pytest.fixture(scope="module")
-def bakery(story: Any) -> str:
-    """The address of a collector to which a bakery reports since four minutes."""
+def bakery(story: Any) -> Bakery:
+    """A bakery that has reported for four minutes."""
     now = time.time()
     resource = {"service.name": "bakery", "service.version": "1", "service.instance.id": "oven-1"}
     for reports, age in enumerate(AGES, start=1):
@@ -85,15 +92,15 @@ def bakery(story: Any) -> str:
     labels = {"__name__": "memory", "service_name": "bakery", "service_version": "1", "instance": "oven-1"}
     profile = pprof.encode(pprof.Profile(samples, period=65536, time_nanos=int((now - 50) * 1e9)))
     deliver(story.url, push.PATH, push.encode(labels, profile), push.CONTENT_TYPE)
-    return str(story.url)
+    return Bakery(story.url, now)
 
 
 def names(region: Any) -> Any:
     return region.get_by_role("rowheader")
 
 
-def test_endpoints_with_what_a_request_takes(visit: Callable[..., Any], bakery: str) -> None:
-    page = visit(bakery).open(BAKERY)
+def test_endpoints_with_what_a_request_takes(visit: Callable[..., Any], bakery: Bakery) -> None:
+    page = visit(bakery.url).open(BAKERY)
     region = page.get_by_role("region", name="Endpoints")
     # What lives now comes first.
     expect(names(region)).to_contain_text(["POST /orders", "GET /bread", "GET /health"])
@@ -109,8 +116,8 @@ def test_endpoints_with_what_a_request_takes(visit: Callable[..., Any], bakery: 
     expect(region.get_by_role("row").filter(has_text="GET /health")).not_to_contain_text("N+1")
 
 
-def test_endpoints_are_sorted_by_any_column(visit: Callable[..., Any], bakery: str) -> None:
-    page = visit(bakery).open(BAKERY)
+def test_endpoints_are_sorted_by_any_column(visit: Callable[..., Any], bakery: Bakery) -> None:
+    page = visit(bakery.url).open(BAKERY)
     region = page.get_by_role("region", name="Endpoints")
     expect(region.get_by_role("columnheader", name="Live now")).to_have_attribute("aria-sort", "descending")
     region.get_by_role("button", name="Requests/s").click()
@@ -121,8 +128,8 @@ def test_endpoints_are_sorted_by_any_column(visit: Callable[..., Any], bakery: s
     expect(names(region)).to_contain_text(["POST /orders", "GET /bread", "GET /health"])
 
 
-def test_an_endpoint_leads_to_what_it_allocated(visit: Callable[..., Any], bakery: str) -> None:
-    page = visit(bakery).open(BAKERY)
+def test_an_endpoint_leads_to_what_it_allocated(visit: Callable[..., Any], bakery: Bakery) -> None:
+    page = visit(bakery.url).open(BAKERY)
     flame = page.get_by_role("region", name="Where the memory is allocated")
     page.get_by_role("button", name="POST /orders").click()
     expect(page).to_have_url(re.compile(r"endpoint=POST"))
@@ -134,8 +141,8 @@ def test_an_endpoint_leads_to_what_it_allocated(visit: Callable[..., Any], baker
     expect(flame.get_by_role("row").filter(has_text="bake")).to_have_count(1)
 
 
-def test_a_parent_of_workers_is_shown_apart(visit: Callable[..., Any], bakery: str) -> None:
-    page = visit(bakery).open(BAKERY)
+def test_a_parent_of_workers_is_shown_apart(visit: Callable[..., Any], bakery: Bakery) -> None:
+    page = visit(bakery.url).open(BAKERY)
     region = page.get_by_role("region", name="Instances")
     expect(region).to_contain_text("1 seen in this range, and 1 that only forked them")
     expect(names(region)).to_contain_text(["oven-1", "oven-0"])
@@ -144,8 +151,10 @@ def test_a_parent_of_workers_is_shown_apart(visit: Callable[..., Any], bakery: s
     expect(page.get_by_role("row").filter(has_text="bakery")).to_contain_text("1 + 1 parent")
 
 
-def test_the_page_opens_at_a_range_that_fits(visit: Callable[..., Any], bakery: str) -> None:
-    here = visit(bakery)
+def test_the_page_opens_at_a_range_that_fits(visit: Callable[..., Any], bakery: Bakery) -> None:
+    here = visit(bakery.url)
+    # However slow this machine is: as the page was when the bakery last reported.
+    here.page.clock.install(time=bakery.now)
     page = here.open(BAKERY)
     expect(page.get_by_role("radio", name="5 min", exact=True)).to_be_checked()
     page.get_by_text("1 h", exact=True).click()
@@ -157,9 +166,9 @@ def test_the_page_opens_at_a_range_that_fits(visit: Callable[..., Any], bakery: 
     expect(page.get_by_role("radio", name="1 h", exact=True)).to_be_checked()
 
 
-def test_a_service_that_ended_is_shown_where_it_was(visit: Callable[..., Any], bakery: str) -> None:
-    here = visit(bakery)
-    here.page.clock.install(time=time.time() + 2 * 3600)
+def test_a_service_that_ended_is_shown_where_it_was(visit: Callable[..., Any], bakery: Bakery) -> None:
+    here = visit(bakery.url)
+    here.page.clock.install(time=bakery.now + 2 * 3600)
     page = here.open(BAKERY)
     expect(page.get_by_role("radio", name="6 h", exact=True)).to_be_checked()
     expect(page.get_by_role("region", name="Instances")).to_contain_text("1 seen in this range")

@@ -109,6 +109,16 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a process's memory: bytes now, their growth, and what lies in it, in words."""
+
+    name: str
+    bytes: float
+    bytes_per_second: float
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """What to change, and the bytes per hour that it would save."""
 
@@ -125,6 +135,8 @@ class Evidence:
     `kind` is "cycle" when nothing but reference cycles holds the objects, so that only the garbage collector
     frees them, "native" when it is memory of C code, else "python".
     `instances` counts processes that were judged, `growing` those in which the site grows.
+    Of memory that no line of Python explains (`heapwatch_wire.native`), `parts` are what RSS consists of, the
+    fastest first, and `suspects` packages with extension modules, those first that are most used.
     `statistics` and `thresholds` name the figures that decided. Times are Unix seconds.
     """
 
@@ -149,6 +161,8 @@ class Evidence:
     recommendation: Recommendation | None = None
     links: Mapping[str, str] = field(default_factory=dict)
     kind: Literal["python", "native", "cycle"] = "python"
+    parts: tuple[Part, ...] = ()
+    suspects: tuple[str, ...] = ()
 
 
 def to_json(document: Any) -> dict[str, Any]:

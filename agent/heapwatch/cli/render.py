@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from heapwatch_wire.evidence import Call, Evidence, Forecast, Holder, Site
+from heapwatch_wire.native import OUTSIDE_ID
 
 from heapwatch.cli.table import WIDTH, cut_left, table
 from heapwatch.cli.units import count, duration, moment, share, signed_size, size
@@ -22,6 +23,7 @@ _ROOTS = {
     "unknown": "not found",
 }
 _STACK_SHOWN = 8
+_PART_SHOWN = 0.01
 _MARKER = re.compile(r" *(- |<?\d+%  )? *")
 
 
@@ -33,6 +35,8 @@ def evidence_text(evidence: Evidence) -> str:
         _entry("growth", _growth(evidence)),
         _entry("live now", _live(evidence)),
         _entry("where", _where(evidence.site)),
+        _entry("parts", _parts(evidence)),
+        _entry("may be", [", ".join(evidence.suspects)] if evidence.suspects else []),
         _entry("type", [evidence.type] if evidence.type else []),
         _entry("held by", _holders(evidence.holders)),
         _entry("made by", _shares(evidence)),
@@ -56,7 +60,7 @@ def evidence_table(documents: Sequence[Evidence]) -> str:
             signed_size(document.growth.bytes_per_second * 60),
             size(document.live_bytes),
             count(document.live_objects),
-            cut_left(document.type or "?", 28),
+            cut_left(document.type or ("-" if document.parts else "?"), 28),
         )
         for number, document in enumerate(ordered, 1)
     ]
@@ -104,6 +108,8 @@ def _title(evidence: Evidence) -> str:
 
 
 def _headline(evidence: Evidence) -> str:
+    if evidence.parts:
+        return "The process takes more and more memory that no sampled line of Python asks for.\n"
     objects = f"{evidence.type} objects" if evidence.type else "memory"
     text = f"{place(evidence.site, 60)} makes {objects} that nothing frees."
     if evidence.verdict != "leak":
@@ -119,15 +125,27 @@ def _growth(evidence: Evidence) -> Iterator[str]:
         f"{signed_size(rate * 60)} a minute, {signed_size(rate * 3600)} an hour"
         f"  ({share(growth.confidence)} sure: {low} to {high} a minute)"
     )
-    where = "" if evidence.instances == 1 else f", in {evidence.growing} of {evidence.instances} processes"
-    yield f"{count(growth.objects_per_second * 60)} objects a minute{where}"
+    where = "" if evidence.instances == 1 else f"in {evidence.growing} of {evidence.instances} processes"
+    objects = "" if evidence.parts else f"{count(growth.objects_per_second * 60)} objects a minute"
+    yield from filter(None, [", ".join(filter(None, [objects, where]))])
 
 
 def _live(evidence: Evidence) -> Iterator[str]:
-    yield f"{size(evidence.live_bytes)} in {count(evidence.live_objects)} objects"
+    objects = "" if evidence.parts else f" in {count(evidence.live_objects)} objects"
+    yield size(evidence.live_bytes) + objects
+
+
+def _parts(evidence: Evidence) -> Iterator[str]:
+    for part in evidence.parts:
+        if abs(part.bytes_per_second) < _PART_SHOWN * evidence.growth.bytes_per_second:
+            continue
+        rate = signed_size(part.bytes_per_second * 60)
+        yield f"{rate:>11} a minute  {part.name}, now {size(part.bytes)}"
 
 
 def _where(site: Site) -> Iterator[str]:
+    if site.id == OUTSIDE_ID:
+        return
     yield place(site, WIDTH - _LABEL)
     if site.caller and (site.caller.file, site.caller.line) != (site.file, site.line):
         yield f"your code: {place(site.caller, WIDTH - _LABEL - 11)}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from heapwatch_wire.evidence import to_json
@@ -90,14 +89,10 @@ def top(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def leaks(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The evidence documents of the sites that grow now, and `native`: what grows that no site explains."""
+    """The evidence documents of the sites that grow now, and of what grows that no site explains."""
     need_samples(agent)
-    native = agent.native.growth()
-    return {
-        **info(agent, params),
-        "native": None if native is None else asdict(native),
-        "documents": [to_json(document) for document in _tracker(agent).suspicions()],
-    }
+    documents = [*_tracker(agent).suspicions(), *agent.outside.documents(time.time())]
+    return {**info(agent, params), "documents": [to_json(document) for document in documents]}
 
 
 def holders(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:

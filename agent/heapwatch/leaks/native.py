@@ -16,7 +16,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from itertools import pairwise
 
 from heapwatch_wire.sites import Frame, is_installed
-from heapwatch_wire.trend import slope_of
+from heapwatch_wire.trend import fit, noise_of, slope_of
 
 from heapwatch.memory.breakdown import Breakdown
 from heapwatch.sampler import Sampler
@@ -28,6 +28,7 @@ LEAST_POINTS = 6
 LEAST_RISE = 4 << 20
 LEAST_OF_RSS = 0.02
 SURE = 3.0
+SURE_95 = 1.96
 STEADY = 0.25
 PYTHON = "Python's blocks"
 IN_USE = ("pymalloc used", "malloc used", "malloc mapped", "unexplained")
@@ -37,14 +38,18 @@ MODULES_SHOWN = 6
 @dataclass(frozen=True)
 class NativeGrowth:
     """Bytes per second over the last `seconds`: of RSS, of what Python has allocated, of the rest of what is
-    in use (`native`), and of each part of RSS. `native_mode` says whether C code's memory is among the sites.
+    in use (`native`, known to +-`margin` at 95%), and of each part of RSS. `native_mode` says whether C
+    code's memory is among the sites. `levels` are the parts' bytes now, `series` the rest in use over time.
     """
 
     seconds: float
     rss: float
     python: float
     native: float
+    margin: float
     parts: Mapping[str, float]
+    levels: Mapping[str, float]
+    series: tuple[tuple[float, float], ...]
     modules: tuple[str, ...]
     native_mode: bool
 
@@ -78,17 +83,25 @@ class NativeWatch:
             return None
         times = [time for time, _ in points]
         native = [sum(levels.get(part, 0.0) for part in IN_USE) - levels[PYTHON] for _, levels in points]
-        rate = slope_of(times, native)
+        line = fit(times, native, noise_of(native))
+        rate = line.slope
         span = times[-1] - times[0]
         if rate * span < self._least(points[-1][1]) or not _steady(times, native, rate):
             return None
         names = dict.fromkeys(name for _, levels in points for name in levels)
         rates = {n: slope_of(times, [levels.get(n, 0.0) for _, levels in points]) for n in names}
         rss, python = rates.pop("rss"), rates.pop(PYTHON)
-        stats = self._sampler.stats()
-        parts = dict(sorted(rates.items(), key=lambda item: -abs(item[1])))
         return NativeGrowth(
-            span, rss, python, rate, parts, suspects(self._sampler), bool(stats.get("native", 0))
+            seconds=span,
+            rss=rss,
+            python=python,
+            native=rate,
+            margin=SURE_95 * line.error,
+            parts=dict(sorted(rates.items(), key=lambda item: -abs(item[1]))),
+            levels={name: points[-1][1].get(name, 0.0) for name in rates},
+            series=tuple(zip(times, native, strict=True)),
+            modules=suspects(self._sampler),
+            native_mode=bool(self._sampler.stats().get("native", 0)),
         )
 
     def _least(self, levels: Mapping[str, float]) -> float:

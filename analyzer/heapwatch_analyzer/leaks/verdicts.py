@@ -17,6 +17,7 @@ from ..recommendations import recommend
 from ..units import rate
 from .families import families
 from .growing import GrowingSite, growing_sites
+from .outside import outside_python
 from .reports import endpoints, holders, main_kind, main_type
 
 POINTS = 60
@@ -52,9 +53,10 @@ def find(
     # Proved sites first: a suspicion that belongs to a leak supports it and is none of its own.
     groups = families([*proved, *suspected], seen.sites, reports)
     documents = [_document(seen, group, reports, forecasts, memory_limit) for group in groups]
+    suspicions = [d for d in documents if d.verdict == "suspicion"][:MOST_SUSPICIONS]
     return Verdicts(
         leaks=tuple(d for d in documents if d.verdict == "leak"),
-        suspicions=tuple(d for d in documents if d.verdict == "suspicion")[:MOST_SUSPICIONS],
+        suspicions=(*suspicions, *outside_python(seen, forecasts)),
         judged_seconds=_judged_seconds(seen, thresholds),
     )
 

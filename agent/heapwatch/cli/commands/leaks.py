@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from heapwatch_wire.evidence import Evidence, from_json, to_json
+from heapwatch_wire.native import OUTSIDE_ID, joined
 
 from heapwatch.cli.collector import Collector
 from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
 from heapwatch.cli.render import evidence_table, evidence_text
-from heapwatch.cli.units import duration, signed_size, size
+from heapwatch.cli.units import duration, size
 
 HELP = "show which allocation sites grow, what holds their objects, and why we believe it"
 
@@ -47,7 +48,6 @@ def run(args: argparse.Namespace) -> int:
         raise Failure(
             "name either a process or a service", "heapwatch leaks PID, or heapwatch leaks --service NAME"
         )
-    answers: list[Mapping[str, Any]] = []
     if args.service:
         documents, heads = Collector(args.collector).leaks(args.service, args.version)
         documents.sort(key=lambda d: (d.verdict != "leak", -d.growth.bytes_per_second))
@@ -56,10 +56,9 @@ def run(args: argparse.Namespace) -> int:
         asking = client(args)
         answers = [asking.call(pid, "leaks") for pid in asking.family(args.pid)]
         documents = combine([[from_json(Evidence, d) for d in answer["documents"]] for answer in answers])
-        heads, nothing = list(_native(answers)), _nothing(answers)
+        heads, nothing = [], _nothing(answers)
     if args.json:
-        natives = {a["pid"]: a["native"] for a in answers if a["native"]}
-        print_json({"documents": [to_json(d) for d in documents], "native": natives})
+        print_json({"documents": [to_json(d) for d in documents]})
     elif not documents:
         print("\n".join(filter(None, [*heads, nothing])))
     else:
@@ -75,7 +74,10 @@ def combine(processes: Sequence[Sequence[Evidence]]) -> list[Evidence]:
     for documents in processes:
         for document in documents:
             sites[document.site.id].append(document)
-    merged = [_merge(group, len(processes)) for group in sites.values()]
+    merged = [
+        joined(group, len(processes)) if site == OUTSIDE_ID else _merge(group, len(processes))
+        for site, group in sites.items()
+    ]
     return sorted(merged, key=lambda d: -d.growth.bytes_per_second)
 
 
@@ -99,28 +101,6 @@ def _merge(group: Sequence[Evidence], processes: int) -> Evidence:
         instances=processes,
         growing=len(group),
     )
-
-
-def _native(answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What grows that no line of Python explains, and how to find out."""
-    for answer in answers:
-        native = answer["native"]
-        if not native:
-            continue
-        least = native["native"] / 20
-        parts = [f"{n} {signed_size(r * 60)}" for n, r in native["parts"].items() if abs(r) > least]
-        yield (
-            f"process {answer['pid']} grows by {signed_size(native['rss'] * 60)} a minute; sampled lines make"
-            f" {signed_size(native['python'] * 60)} of it, {signed_size(native['native'] * 60)} aren't theirs"
-            f" (over {duration(native['seconds'])})"
-        )
-        yield f"  by part: {', '.join(parts)}"
-        if native["native_mode"]:
-            yield "  what C code asks of malloc is sampled too: this is fragmentation, or mapped past malloc"
-            continue
-        if native["modules"]:
-            yield f"  extension modules that may make it: {', '.join(native['modules'])}"
-        yield "  heapwatch run --native -- COMMAND shows which line and which library asks for it"
 
 
 def _nothing(answers: Sequence[Mapping[str, Any]]) -> str:

@@ -365,6 +365,8 @@ def _evidence(facts: Facts) -> tuple[Evidence, ...]:
 
 
 def _line(evidence: Evidence) -> str:
+    if evidence.parts:
+        return evidence.site.function
     return f"{evidence.site.function} ({evidence.site.file}:{evidence.site.line})"
 
 

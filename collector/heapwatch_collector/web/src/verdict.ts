@@ -58,6 +58,9 @@ function stateSentence(analyses: Analysis[]): string {
 function suspicionSentence(suspicions: Evidence[]): string {
   const worst = suspicions[0];
   if (!worst) return "";
+  if (suspicions.length === 1 && worst.parts?.length) {
+    return `Memory outside of Python grows by ${byteRate(worst.growth.bytes_per_second)}; no line of Python explains it.`;
+  }
   const sites = suspicions.length === 1 ? "One site grows" : `${suspicions.length} sites grow`;
   return `${sites}, not proved a leak: the fastest is ${placeOf(worst)} with ${byteRate(worst.growth.bytes_per_second)}.`;
 }
@@ -69,6 +72,7 @@ function leakSentence(worst: Evidence, leaks: number): string {
   return `${placeOf(worst)}${more} leaks ${byteRate(growth.bytes_per_second)}${what}; ${bytes(worst.live_bytes)} so far.`;
 }
 
-function placeOf({ site }: Evidence): string {
+function placeOf({ site, parts }: Evidence): string {
+  if (parts?.length) return site.function;
   return `${site.function} (${site.file.split("/").pop() ?? site.file}:${site.line})`;
 }

@@ -99,6 +99,14 @@ export interface Share {
   share: number;
 }
 
+/** A part of a process's memory: bytes now and their growth. */
+export interface Part {
+  name: string;
+  bytes: number;
+  bytes_per_second: number;
+  meaning: string;
+}
+
 export interface Forecast {
   current: number;
   limit: number;
@@ -136,6 +144,9 @@ export interface Evidence {
   recommendation: Recommendation | null;
   links: Record<string, string>;
   kind: "python" | "native" | "cycle";
+  /** Of memory that no line of Python explains: what RSS consists of. Documents of older analyses lack it. */
+  parts?: Part[];
+  suspects?: string[];
 }
 
 export interface Anomaly {

@@ -1,6 +1,6 @@
 // The figures that decided a verdict, beside what they had to reach.
 
-import { duration, figure } from "../format";
+import { byteRate, duration, figure } from "../format";
 
 export interface Figure {
   name: string;
@@ -32,6 +32,8 @@ const KNOWN: Record<string, Known> = {
   stays: { name: "Objects that stay", meaning: "of those that outlive a request, the share that is never freed", needs: "at least" },
   outlives_requests: { name: "Objects that outlive a request", meaning: "share of all", needs: "" },
   span: { name: "Watched for", meaning: "time judged", needs: "at least", text: duration },
+  rss: { name: "Growth of RSS", meaning: "all of the process’s memory", needs: "", text: byteRate },
+  python: { name: "Growth of Python’s memory", meaning: "what sampled lines asked for and keep", needs: "", text: byteRate },
   family_sites: { name: "Sites of the same leak", meaning: "count", needs: "" },
 };
 

@@ -11,10 +11,12 @@ export function Source({ call }: { call: Call }): ReactNode {
   return (
     <span className="source" title={placeText(call)}>
       <code className="function">{call.function}</code>{" "}
-      <code className="place">
-        {shortPath(call.file)}
-        {call.line > 0 && `:${call.line}`}
-      </code>
+      {call.file !== "[native]" && (
+        <code className="place">
+          {shortPath(call.file)}
+          {call.line > 0 && `:${call.line}`}
+        </code>
+      )}
     </span>
   );
 }

@@ -5,6 +5,7 @@ import { GrowthChart } from "../charts/growth";
 import { figures, type Figure } from "../evidence/figures";
 import { HolderTree } from "../evidence/holdertree";
 import { ObjectGraph } from "../evidence/objectgraph";
+import { isOutside, Parts } from "../evidence/parts";
 import { asText } from "../evidence/text";
 import { byteRate, byteRateInterval, bytes, count, objectRate, percent } from "../format";
 import { CopyButton } from "../parts/copy";
@@ -46,7 +47,7 @@ function Document({ evidence }: { evidence: Evidence }): ReactNode {
         </div>
       </div>
       <p className="place-line">
-        <code>{placeText(site)}</code>
+        {isOutside(evidence) ? "The process takes memory that no sampled line of Python asks for." : <code>{placeText(site)}</code>}
       </p>
       <Summary evidence={evidence} />
       {recommendation && (
@@ -56,9 +57,22 @@ function Document({ evidence }: { evidence: Evidence }): ReactNode {
           </ul>
         </Panel>
       )}
-      <Panel title="Live bytes of this site">
+      <Panel title={isOutside(evidence) ? "Memory in use that Python hasn’t asked for" : "Live bytes of this site"}>
         {evidence.series.length > 1 ? <GrowthChart evidence={evidence} /> : <Empty>Too few points for a chart.</Empty>}
       </Panel>
+      {isOutside(evidence) ? <Parts evidence={evidence} /> : <Objects evidence={evidence} />}
+      <Panel title="Why we believe it">
+        <Why evidence={evidence} />
+      </Panel>
+      <Links links={evidence.links} />
+    </>
+  );
+}
+
+/** What is known of a line's objects: their holders, the endpoints that make them, the stack. */
+function Objects({ evidence }: { evidence: Evidence }): ReactNode {
+  return (
+    <>
       <Panel title="What holds the objects" note="from the root down; share of the examined samples">
         {evidence.holders.length ? <HolderTree holders={evidence.holders} /> : <Empty>No holder was found yet; the agent looks again while the site grows.</Empty>}
       </Panel>
@@ -75,10 +89,6 @@ function Document({ evidence }: { evidence: Evidence }): ReactNode {
           <Stack evidence={evidence} />
         </Panel>
       </div>
-      <Panel title="Why we believe it">
-        <Why evidence={evidence} />
-      </Panel>
-      <Links links={evidence.links} />
     </>
   );
 }
@@ -92,8 +102,8 @@ function Summary({ evidence }: { evidence: Evidence }): ReactNode {
         <dd>
           <strong>{byteRate(growth.bytes_per_second)}</strong>
           <span>
-            {byteRateInterval(growth.low, growth.high, growth.bytes_per_second)} with {percent(growth.confidence)} confidence;{" "}
-            {objectRate(growth.objects_per_second)}
+            {byteRateInterval(growth.low, growth.high, growth.bytes_per_second)} with {percent(growth.confidence)} confidence
+            {!isOutside(evidence) && <>; {objectRate(growth.objects_per_second)}</>}
           </span>
         </dd>
       </div>
@@ -102,7 +112,13 @@ function Summary({ evidence }: { evidence: Evidence }): ReactNode {
         <dd>
           <strong>{bytes(evidence.live_bytes)}</strong>
           <span>
-            {count(evidence.live_objects)} objects of <code>{evidence.type || "unknown type"}</code>
+            {isOutside(evidence) ? (
+              "of C code, or mapped by it"
+            ) : (
+              <>
+                {count(evidence.live_objects)} objects of <code>{evidence.type || "unknown type"}</code>
+              </>
+            )}
           </span>
         </dd>
       </div>
