@@ -230,10 +230,7 @@ SHAPES: Mapping[str, Any] = {
         "gc": [_GENERATION],
         "endpoints": [_ENDPOINT],
     },
-    "leaks": {
-        "documents": [_EVIDENCE],
-        "native": {"PID": {"...": "growth that no line of Python explains, by part of memory"}},
-    },
+    "leaks": {"documents": [_EVIDENCE]},
     "holders": {
         "PID": {
             "site": {"...": "site, as in evidence"},
