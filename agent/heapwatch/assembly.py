@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,10 @@ from heapwatch.hookwatch import LOOK as HOOKS_LOOK
 from heapwatch.hookwatch import HookWatch
 from heapwatch.identity import identify
 from heapwatch.instrument.requests import Requests
+from heapwatch.leaks.census import Count
 from heapwatch.leaks.native import EVERY as NATIVE_LOOK
 from heapwatch.leaks.tracker import LeakTracker
+from heapwatch.leaks.types import Types
 from heapwatch.memory.own import OwnMemory
 from heapwatch.phases import Phases
 from heapwatch.process import ProcessReader
@@ -43,6 +45,7 @@ FIRST_PUSH = 1.0
 RETRY_CHECK = 1.0
 LEAKS_SLICE = 0.25
 GC_SLICE = 0.1
+CENSUS_LOOK = 5.0
 SETTLE = 15.0
 FORK_DELAY = 0.3
 LAST_PUSH_LIMIT = 1.5
@@ -103,7 +106,7 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     if settings.bridges == "on" or (settings.bridges == "auto" and courier is None):
         resident.bridges.join(agent, _telemetry(agent, resident, tuner), resident.requests)
     if courier is not None:
-        _schedule_pushes(agent, courier, _telemetry(agent, resident, tuner))
+        _schedule_pushes(agent, courier, _telemetry(agent, resident, tuner, _types(agent)))
     return agent
 
 
@@ -143,7 +146,9 @@ def _tuner(settings: AgentSettings, sampler: Sampler, resident: Resident, failur
     return tuner
 
 
-def _telemetry(agent: Agent, resident: Resident, tuner: Tuner) -> Telemetry:
+def _telemetry(
+    agent: Agent, resident: Resident, tuner: Tuner, types: Callable[[], Mapping[str, Count]] = dict
+) -> Telemetry:
     return Telemetry(
         process=ProcessReader(),
         memory=agent.breakdown,
@@ -157,7 +162,17 @@ def _telemetry(agent: Agent, resident: Resident, tuner: Tuner) -> Telemetry:
         started=agent.identity.started,
         courier=agent.courier,
         defence=agent.defence,
+        types=types,
     )
+
+
+def _types(agent: Agent) -> Callable[[], Mapping[str, Count]]:
+    """The largest types as counted from now on; none where that is switched off or can't be."""
+    if not agent.settings.census or agent.sampler.reason:
+        return dict
+    types = Types(agent.settings.census)
+    agent.every(CENSUS_LOOK, "census", types.observe, first=CENSUS_LOOK)
+    return types.counts
 
 
 def _schedule_pushes(agent: Agent, courier: Courier, telemetry: Telemetry) -> None:

@@ -19,6 +19,7 @@ from heapwatch.gctuner.points import gc_points
 from heapwatch.gctuner.tuner import Tuner
 from heapwatch.instrument.points import live_points, request_points
 from heapwatch.instrument.requests import Requests
+from heapwatch.leaks.census import Count
 from heapwatch.loading import own_memory
 from heapwatch.memory.breakdown import Breakdown
 from heapwatch.phases import Phases
@@ -63,6 +64,7 @@ class Telemetry:
     started: float
     courier: Courier | None = None
     defence: Defence | None = None
+    types: Callable[[], Mapping[str, Count]] = dict
 
     def __post_init__(self) -> None:
         self._gc_share = GcShare(self.gc)
@@ -83,6 +85,7 @@ class Telemetry:
             *self._requests(),
             *self._phases(),
             *(self.defence.points() if self.defence is not None else ()),
+            *self._types(),
         ]
 
     def _process(self) -> Iterator[Point]:
@@ -169,6 +172,11 @@ class Telemetry:
             yield Histogram(metric, tuple(runs.counts), runs.seconds, attributes)
             yield _number("heapwatch.phase.peak", peak, **attributes)
             yield _number("heapwatch.phase.growth", runs.growth, **attributes)
+
+    def _types(self) -> Iterator[Point]:
+        for name, counted in self.types().items():
+            yield _number("heapwatch.type.memory", round(counted.bytes), **{"heapwatch.type": name})
+            yield _number("heapwatch.type.objects", round(counted.objects), **{"heapwatch.type": name})
 
 
 def _number(name: str, value: int | float, **attributes: str) -> Number:

@@ -158,7 +158,7 @@ ROUTES: tuple[Route, ...] = (
         "get",
         "/api/v1/services/{service}/endpoints",
         "What endpoints did in the range: averages of one request, the busiest endpoint first.",
-        ("version", *_RANGE, "step"),
+        ("version", "instance", *_RANGE, "step"),
         answer=_object(seconds=_NUMBER, endpoints=_list(_ENDPOINT)),
     ),
     Route(

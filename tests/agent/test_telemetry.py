@@ -23,6 +23,7 @@ from heapwatch.gctuner.model import Limits
 from heapwatch.gctuner.tuner import Tuner
 from heapwatch.instrument.inflight import InFlight
 from heapwatch.instrument.requests import Requests
+from heapwatch.leaks.census import Count
 from heapwatch.memory.own import OwnMemory
 from heapwatch.phases import Phase, Phases
 from heapwatch.process import ProcessReader
@@ -97,6 +98,7 @@ def telemetry(sampler: ScriptedSampler, container: CgroupReader, tmp_path: Path)
         started=ProcessReader().start_time(),
         courier=courier,
         defence=new_defence(requests, failures, tmp_path),
+        types=lambda: {"dict": Count(10.2, 640.4)},
     )
 
 
@@ -177,6 +179,8 @@ def test_figures_arrive_under_their_names(telemetry: Telemetry) -> None:
     assert value(points, "heapwatch.agent.dropped", heapwatch__reason="queue_full") == 2
     assert value(points, "heapwatch.agent.errors", heapwatch__reason="leaks") == 1
     assert value(points, "process.memory.usage") > 1 << 20
+    assert value(points, "heapwatch.type.memory", heapwatch__type="dict") == 640
+    assert value(points, "heapwatch.type.objects", heapwatch__type="dict") == 10
     private, shared, rss = (
         value(points, name)
         for name in (

@@ -67,6 +67,8 @@ def test_averages_of_one_request_over_all_instances(collector: Any) -> None:
     assert found["live"] == pytest.approx(10 * KIB * 400)
     assert sum(requests for _, requests, _ in found["points"]) == 300
     assert 0 < answer["seconds"] <= 300
+    answer = collector.get("/api/v1/services/averages/endpoints", start=now - 300, end=now, instance="b")
+    assert [(e["requests"], e["live"]) for e in answer["endpoints"]] == [(100, 1000.0 * KIB)]
 
 
 @pytest.mark.integration

@@ -53,6 +53,7 @@ def label(attribute: str) -> str:
 
 _GENERATION = ("cpython.gc.generation",)
 _ENDPOINT = ("heapwatch.endpoint",)
+_TYPE = ("heapwatch.type",)
 _SITE = ("heapwatch.site", "code.function.name", "code.file.path", "code.line.number")
 
 METRICS: tuple[Metric, ...] = (
@@ -221,6 +222,20 @@ METRICS: tuple[Metric, ...] = (
         ("heapwatch.mapping", "heapwatch.sharing"),
     ),
     Metric("heapwatch.memory.trimmable", "gauge", "By", "What `heapwatch trim` would give back."),
+    Metric(
+        "heapwatch.type.memory",
+        "gauge",
+        "By",
+        "Estimated bytes of the objects of a type that the garbage collector tracks, of the largest types.",
+        _TYPE,
+    ),
+    Metric(
+        "heapwatch.type.objects",
+        "gauge",
+        "{object}",
+        "Estimated objects of a type that the garbage collector tracks, of the largest types.",
+        _TYPE,
+    ),
     # Phases that the service names.
     Metric(
         "heapwatch.phase.duration",

@@ -63,6 +63,13 @@ class AgentSettings:
         minimum=0.001,
         maximum=1,
     )
+    census: float = setting(
+        60.0,
+        "Time between two counts of objects by type for the collector; 0 counts none.",
+        unit="seconds",
+        minimum=0,
+        maximum=86400,
+    )
     gc_tuner: str = setting(
         "observe",
         "Garbage collector: off, observe (measure and say what would be done), or act (tune it).",

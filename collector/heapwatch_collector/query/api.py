@@ -71,7 +71,8 @@ def routes(collector: Collector) -> Blueprint:
     def get_endpoints(service: str) -> Response:
         asked = time_range(request.args)
         width = step(request.args) or endpoints.step_of(asked.start, asked.end)
-        window = Window(service, request.args.get("version"), asked.start, asked.end, width)
+        version, chosen = request.args.get("version"), tuple(request.args.getlist("instance"))
+        window = Window(service, version, asked.start, asked.end, width, chosen)
         return answer(endpoints.describe(increases(store, window), live_bytes(store, window), window))
 
     @doors.get("/services/<path:service>/evidence")

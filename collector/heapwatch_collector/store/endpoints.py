@@ -40,13 +40,17 @@ _OUTCOME = "concat(labels['http.response.status_code'], labels['heapwatch.outcom
 
 @dataclass(frozen=True)
 class Window:
-    """[start, end] in Unix ms of one version of `service`, or all when None; one sum per `step` (ms)."""
+    """[start, end] in Unix ms of `service`; one sum per `step` (ms).
+
+    No `version` or `instances` means all.
+    """
 
     service: str
     version: str | None
     start: int
     end: int
     step: int
+    instances: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,8 @@ def _owners(conditions: Conditions, window: Window, names: tuple[str, ...]) -> s
     own.add(f"name IN {own.bind(list(names), 'Array(String)')}")
     if window.version is not None:
         own.equals("version", window.version)
+    if window.instances:
+        own.add(f"instance IN {own.bind(list(window.instances), 'Array(String)')}")
     return (
         f"SELECT id, name, bounds, {_NAME} AS endpoint, {_OUTCOME} AS outcome "
         f"FROM series {own.where} LIMIT 1 BY id"

@@ -31,8 +31,14 @@ export async function metrics(
   return found.series;
 }
 
-export async function endpoints(service: string, version: string | undefined, span: Span, signal: AbortSignal): Promise<Endpoints> {
-  return get<Endpoints>(`${at(service)}/endpoints`, { version, ...span }, signal);
+export async function endpoints(
+  service: string,
+  version: string | undefined,
+  instance: string | undefined,
+  span: Span,
+  signal: AbortSignal,
+): Promise<Endpoints> {
+  return get<Endpoints>(`${at(service)}/endpoints`, { version, instance, ...span }, signal);
 }
 
 export async function analyses(service: string, signal: AbortSignal): Promise<Analysis[]> {

@@ -18,7 +18,8 @@ const GREY = 60;
 
 export interface Mark {
   time: number;
-  kind: "start" | "anomaly";
+  kind: "start" | "anomaly" | "action";
+  text?: string;
 }
 
 interface TimelineProps {
@@ -78,10 +79,12 @@ export function Timeline({ series, instances, names, marks, span, step }: Timeli
   const limits = [...new Set(instances.map((i) => i.limit_bytes).filter((limit) => limit !== null))];
   const highest = useMemo(() => data.slice(1).flat().reduce<number>((most, value) => Math.max(most, value ?? 0), 0), [data]);
   const shownLimits = limits.filter((limit) => limit <= highest * 2.5);
+  const actions = [...new Set(marks.flatMap((m) => (m.kind === "action" && m.text ? [m.text] : [])))].sort();
   const draw = (plot: uPlot): void => {
     for (const limit of shownLimits) drawLevel(plot, limit, `limit ${bytes(limit)}`, theme.leak);
     for (const mark of marks) {
       if (mark.kind === "start") drawMark(plot, mark.time, "▲", theme.muted, "bottom");
+      else if (mark.kind === "action") drawMark(plot, mark.time, "●", theme.accent, "bottom");
       else drawMark(plot, mark.time, "◆", theme.warn, "top");
     }
   };
@@ -102,6 +105,7 @@ export function Timeline({ series, instances, names, marks, span, step }: Timeli
       <Legend rows={rows} names={names} columns={data.slice(1 + grey.length)} cursor={cursor} left={left} />
       <p className="note keys">
         <span>— RSS</span> <span>┄ live Python heap</span> {marks.some((m) => m.kind === "start") && <span>▲ instance started</span>}{" "}
+        {actions.length > 0 && <span>● GC tuner: {actions.join(", ")}</span>}{" "}
         {marks.some((m) => m.kind === "anomaly") && <span>◆ anomaly</span>}{" "}
         {limits.length > shownLimits.length && <span>limit {bytes(Math.min(...limits))} (above the chart)</span>}
       </p>

@@ -17,6 +17,7 @@ const TABLE_ROWS = 25;
 interface FlamePanelProps {
   service: string;
   version: string | undefined;
+  instance: string | undefined;
   range: Range;
   leaking: ReadonlySet<string>;
   /** Only what this endpoint allocated; "" for all. */
@@ -25,13 +26,13 @@ interface FlamePanelProps {
 
 export const FLAME = "flame-graph";
 
-export function FlamePanel({ service, version, range, leaking, endpoint }: FlamePanelProps): ReactNode {
+export function FlamePanel({ service, version, instance, range, leaking, endpoint }: FlamePanelProps): ReactNode {
   const [typeId, setTypeId] = useState<string>(PROFILE_TYPES[0].id);
   const setQuery = useSetQuery();
   const [search, setSearch] = useState("");
   const [asTable, setAsTable] = useState(false);
   const type = PROFILE_TYPES.find((t) => t.id === typeId) ?? PROFILE_TYPES[0];
-  const labels = { service_name: service, service_version: version, endpoint: endpoint || undefined };
+  const labels = { service_name: service, service_version: version, instance, endpoint: endpoint || undefined };
   const profile = useQuery(`flame ${JSON.stringify([labels, type.id, range.key])}`, async (signal) => {
     const root = unpack(await stacktraces(type, labels, spanOf(range), MOST_NODES, signal));
     return { type, root, folded: root !== undefined && foldImports(root) };

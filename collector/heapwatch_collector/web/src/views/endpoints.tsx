@@ -14,6 +14,7 @@ import { useSetQuery } from "../route";
 interface EndpointsPanelProps {
   service: string;
   version: string | undefined;
+  instance: string | undefined;
   range: Range;
   /** The endpoint that the flame graph shows, or "". */
   chosen: string;
@@ -49,8 +50,10 @@ function columnsOf(seconds: number): Column[] {
 const ROWS = 12;
 
 /** What requests take, by endpoint; a name leads to the flame graph of what it allocated. */
-export function EndpointsPanel({ service, version, range, chosen }: EndpointsPanelProps): ReactNode {
-  const found = useQuery(`by endpoint ${service} ${version ?? ""} ${range.key}`, (signal) => endpoints(service, version, spanOf(range), signal));
+export function EndpointsPanel({ service, version, instance, range, chosen }: EndpointsPanelProps): ReactNode {
+  const found = useQuery(`by endpoint ${JSON.stringify([service, version, instance, range.key])}`, (signal) =>
+    endpoints(service, version, instance, spanOf(range), signal),
+  );
   return (
     <Panel title="Endpoints" note="averages of one request; bytes are estimates">
       <Ready of={found} what="endpoints">

@@ -4,18 +4,21 @@ import { byteRate, bytes, percent } from "../format";
 import { ForecastTimes } from "../parts/forecast";
 import { Empty, Panel } from "../parts/panel";
 import { Ago } from "../parts/time";
+import { useSetQuery } from "../route";
 
 interface InstanceTableProps {
   instances: Instance[];
   names: Map<string, string>;
   analyses: Analysis[];
+  /** The instance that alone is shown, if any. */
+  chosen: string | undefined;
 }
 
 const ROWS = 20;
 /** Seconds before the newest report in which an instance is taken for alive. */
 const ALIVE = 60;
 
-export function InstanceTable({ instances, names, analyses }: InstanceTableProps): ReactNode {
+export function InstanceTable({ instances, names, analyses, chosen }: InstanceTableProps): ReactNode {
   const [all, setAll] = useState(false);
   const isParent = (instance: Instance): number => Number(instance.role === "parent");
   const newest = Math.max(...instances.map((i) => i.last_seen));
@@ -46,7 +49,7 @@ export function InstanceTable({ instances, names, analyses }: InstanceTableProps
             </thead>
             <tbody>
               {(all ? sorted : sorted.slice(0, ROWS)).map((instance) => (
-                <Row key={instance.id} instance={instance} name={names.get(instance.id) ?? instance.id} analyses={analyses} />
+                <Row key={instance.id} instance={instance} name={names.get(instance.id) ?? instance.id} analyses={analyses} chosen={instance.id === chosen} />
               ))}
             </tbody>
           </table>
@@ -61,14 +64,31 @@ export function InstanceTable({ instances, names, analyses }: InstanceTableProps
   );
 }
 
-function Row({ instance, name, analyses }: { instance: Instance; name: string; analyses: Analysis[] }): ReactNode {
+interface RowProps {
+  instance: Instance;
+  name: string;
+  analyses: Analysis[];
+  chosen: boolean;
+}
+
+function Row({ instance, name, analyses, chosen }: RowProps): ReactNode {
+  const setQuery = useSetQuery();
   const analysis = analyses.find((a) => a.forecasts.some((f) => f.instance === instance.id));
   const forecast = analysis?.forecasts.find((f) => f.instance === instance.id);
   const used = instance.limit_bytes && instance.rss_bytes !== null ? instance.rss_bytes / instance.limit_bytes : undefined;
   return (
     <tr>
       <th scope="row" title={instance.id}>
-        <span className="number">{name}</span> <span className="muted">{instance.host}</span>{" "}
+        <button
+          type="button"
+          className="link number"
+          aria-pressed={chosen}
+          title={chosen ? "Show all instances" : "Show only this instance"}
+          onClick={() => setQuery("instance", chosen ? null : instance.id)}
+        >
+          {name}
+        </button>{" "}
+        <span className="muted">{instance.host}</span>{" "}
         {instance.role === "parent" && (
           <span className="tag" title="Serves nothing itself; the instances are its children">
             parent

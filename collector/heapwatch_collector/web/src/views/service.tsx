@@ -1,6 +1,7 @@
 import { useMemo, type ReactNode } from "react";
 import { analyses, instances, metrics } from "../api/collector";
 import type { Analysis, Instance, Series } from "../api/documents";
+import { ACTIONS, actionMarks } from "../charts/actions";
 import { PAUSE, Pauses } from "../charts/pauses";
 import { LIVE, RSS, Timeline, type Mark } from "../charts/timeline";
 import { FlamePanel } from "../flame/panel";
@@ -16,6 +17,7 @@ import { spanOf, stepOf, type Range } from "../range";
 import { useSetQuery, type Route } from "../route";
 import { firstForecast, headline, statusOf, verdictsOf } from "../verdict";
 import { Advice } from "./advice";
+import { CensusPanel } from "./census";
 import { EndpointsPanel } from "./endpoints";
 import { InstanceTable } from "./instances";
 import { LeakTable } from "./leaks";
@@ -30,17 +32,19 @@ async function look(service: string, range: Range, signal: AbortSignal): Promise
   const span = spanOf(range);
   const [found, series] = await Promise.all([
     instances(service, span, signal),
-    metrics(service, [RSS, LIVE, PAUSE], span, stepOf(range), signal),
+    metrics(service, [RSS, LIVE, PAUSE, ACTIONS], span, stepOf(range), signal),
   ]);
   return { instances: found, series, span };
 }
 
-function ofVersion(seen: Seen, version: string | undefined): Seen {
-  if (version === undefined) return seen;
+/** Of one version or instance, or all. */
+function only(seen: Seen, version: string | undefined, instance: string | undefined): Seen {
+  const wanted = (of: { version: string }, id: string): boolean =>
+    (version === undefined || of.version === version) && (instance === undefined || id === instance);
   return {
     ...seen,
-    instances: seen.instances.filter((i) => i.version === version),
-    series: seen.series.filter((s) => s.version === version),
+    instances: seen.instances.filter((i) => wanted(i, i.id)),
+    series: seen.series.filter((s) => wanted(s, s.instance)),
   };
 }
 
@@ -59,6 +63,7 @@ interface ServiceViewProps {
 
 export function ServiceView({ service, route, range }: ServiceViewProps): ReactNode {
   const version = route.query.get("version") ?? undefined;
+  const instance = route.query.get("instance") ?? undefined;
   const seen = useQuery(`seen ${service} ${range.key}`, (signal) => look(service, range, signal));
   const said = useQuery(`analyses ${service}`, (signal) => analyses(service, signal));
   const versions = useMemo(() => [...new Set(seen.data?.instances.map((i) => i.version) ?? [])].sort(), [seen.data]);
@@ -69,20 +74,36 @@ export function ServiceView({ service, route, range }: ServiceViewProps): ReactN
       <div className="view-head">
         <h1>{service}</h1>
         <VersionChoice versions={versions} version={version} />
+        {instance !== undefined && <InstanceTag seen={seen.data} instance={instance} />}
       </div>
       <Ready of={said} what="the verdict">
         {() => <Headline analyses={chosen} />}
       </Ready>
       {verdictsOf(chosen).length > 0 && <LeakTable verdicts={verdictsOf(chosen)} route={route} />}
       <Ready of={seen} what="the timeline">
-        {(all) => <Memory seen={ofVersion(all, version)} analyses={chosen} range={range} />}
+        {(all) => <Memory seen={only(all, version, instance)} analyses={chosen} range={range} />}
       </Ready>
-      <FlamePanel service={service} version={version} range={range} leaking={leaking} endpoint={route.query.get("endpoint") ?? ""} />
-      <EndpointsPanel service={service} version={version} range={range} chosen={route.query.get("endpoint") ?? ""} />
+      <FlamePanel service={service} version={version} instance={instance} range={range} leaking={leaking} endpoint={route.query.get("endpoint") ?? ""} />
+      <CensusPanel service={service} version={version} instance={instance} range={range} />
+      <EndpointsPanel service={service} version={version} instance={instance} range={range} chosen={route.query.get("endpoint") ?? ""} />
       <Ready of={seen} what="instances">
-        {(all) => <Rest seen={ofVersion(all, version)} analyses={chosen} range={range} />}
+        {(all) => <Rest seen={only(all, version, instance)} all={only(all, version, undefined)} instance={instance} analyses={chosen} range={range} />}
       </Ready>
     </main>
+  );
+}
+
+/** Says that one instance is shown, and leads back to all. */
+function InstanceTag({ seen, instance }: { seen: Seen | undefined; instance: string }): ReactNode {
+  const setQuery = useSetQuery();
+  const name = seen && instanceNames(seen.instances).get(instance);
+  return (
+    <span className="tag" title={instance}>
+      only {name ?? instance}{" "}
+      <button type="button" className="link" onClick={() => setQuery("instance", null)}>
+        show all
+      </button>
+    </span>
   );
 }
 
@@ -135,9 +156,10 @@ function Memory({ seen, analyses: list, range }: { seen: Seen; analyses: Analysi
   const names = useMemo(() => instanceNames(seen.instances), [seen]);
   const marks: Mark[] = [
     ...seen.instances.filter((i) => i.first_seen > seen.span.start + 60).map((i): Mark => ({ time: i.first_seen, kind: "start" })),
-    ...list.flatMap((a) => a.anomalies).map((a): Mark => ({ time: a.time, kind: "anomaly" })),
+    ...actionMarks(seen.series),
+    ...list.flatMap((a) => a.anomalies).filter((a) => seen.instances.some((i) => i.id === a.instance)).map((a): Mark => ({ time: a.time, kind: "anomaly" })),
   ];
-  const lines = seen.series.filter((s) => s.name !== PAUSE && s.points.length > 0);
+  const lines = seen.series.filter((s) => s.name !== PAUSE && s.name !== ACTIONS && s.points.length > 0);
   return (
     <Panel title="Memory over time">
       {lines.length ? (
@@ -149,11 +171,20 @@ function Memory({ seen, analyses: list, range }: { seen: Seen; analyses: Analysi
   );
 }
 
-function Rest({ seen, analyses: list, range }: { seen: Seen; analyses: Analysis[]; range: Range }): ReactNode {
-  const names = useMemo(() => instanceNames(seen.instances), [seen]);
+interface RestProps {
+  seen: Seen;
+  /** With the instances that aren't chosen. */
+  all: Seen;
+  instance: string | undefined;
+  analyses: Analysis[];
+  range: Range;
+}
+
+function Rest({ seen, all, instance, analyses: list, range }: RestProps): ReactNode {
+  const names = useMemo(() => instanceNames(all.instances), [all]);
   return (
     <>
-      <InstanceTable instances={seen.instances} names={names} analyses={list} />
+      <InstanceTable instances={all.instances} names={names} analyses={list} chosen={instance} />
       <Advice analyses={list} names={names} />
       <Panel title="Garbage-collection pauses" note="99 of 100 pauses are at most this long">
         <Pauses series={seen.series.filter((s) => s.name === PAUSE)} span={seen.span} step={stepOf(range)} />

@@ -1,0 +1,75 @@
+"""Objects by type on the page, one instance of several, and what the tuner did."""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from heapwatch_wire import otlp
+from heapwatch_wire.metrics import BY_NAME
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.integration
+
+MIB = 1 << 20
+LOOM = "#/services/loom?range=15m"
+TYPES = {"dict": (40, 40), "loom.Thread": (2, 14), "str": (9, 7)}
+"""MiB at first and in the end, by type."""
+
+
+def report(share: float, thresholds: int) -> list[otlp.Point]:
+    points: list[otlp.Point] = [otlp.Number(BY_NAME["process.memory.usage"], 90 * MIB)]
+    for name, (first, last) in TYPES.items():
+        size = round((first + share * (last - first)) * MIB)
+        attributes = {"heapwatch.type": name}
+        points.append(otlp.Number(BY_NAME["heapwatch.type.memory"], size, attributes))
+        points.append(otlp.Number(BY_NAME["heapwatch.type.objects"], size // 64, attributes))
+    attributes = {"heapwatch.action": "thresholds", "heapwatch.gc.mode": "act"}
+    return [*points, otlp.Number(BY_NAME["heapwatch.gc.tuner.actions"], thresholds, attributes)]
+
+
+@pytest.fixture(scope="module")
+def loom(story: Any) -> str:
+    """The address of a collector to which two looms report; the second's tuner set thresholds."""
+    now = time.time()
+    for instance in ("loom-1", "loom-2"):
+        resource = {"service.name": "loom", "service.version": "1", "service.instance.id": instance}
+        for age in (240, 180, 120, 60, 0):
+            set_to = 1 if instance == "loom-2" and age < 150 else 0
+            body = otlp.encode(resource, report(1 - age / 240, set_to), now - 300, now - age)
+            headers = {"Content-Type": otlp.CONTENT_TYPE}
+            request = urllib.request.Request(story.url + otlp.PATH, body, headers)
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                assert answer.status == 200
+    return str(story.url)
+
+
+def test_types_with_what_they_grow_by(visit: Callable[..., Any], loom: str) -> None:
+    page = visit(loom).open(LOOM)
+    region = page.get_by_role("region", name="Objects by type")
+    # The fastest growth comes first, over both instances.
+    expect(region.get_by_role("rowheader")).to_have_text(["loom.Thread", "dict", "str"])
+    thread = region.get_by_role("row").filter(has_text="loom.Thread")
+    expect(thread).to_contain_text(re.compile(r"28 MiB\s*459 k\s*\+24 MiB\s*\+393 k"))
+    expect(region.get_by_role("row").filter(has_text="str")).to_contain_text("−4 MiB")
+    region.get_by_role("button", name="Bytes").click()
+    expect(region.get_by_role("rowheader")).to_have_text(["dict", "loom.Thread", "str"])
+
+
+def test_one_instance_of_several(visit: Callable[..., Any], loom: str) -> None:
+    page = visit(loom).open(LOOM)
+    region = page.get_by_role("region", name="Objects by type")
+    thread = region.get_by_role("row").filter(has_text="loom.Thread")
+    expect(thread).to_contain_text("28 MiB")
+    expect(page.locator(".keys")).to_contain_text("GC tuner: thresholds")
+    page.get_by_role("button", name="loom-1").click()
+    expect(page).to_have_url(re.compile("instance=loom-1"))
+    expect(thread).to_contain_text("14 MiB")
+    expect(page.locator(".timeline .legend li")).to_have_count(1)
+    expect(page.locator(".keys")).not_to_contain_text("GC tuner")
+    page.get_by_role("button", name="show all").click()
+    expect(thread).to_contain_text("28 MiB")
