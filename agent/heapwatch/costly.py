@@ -7,17 +7,27 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 SHARE = 0.001
-"""Part of the time that a costly reading may take: 10 ms are repeated after 10 s, 200 ms after 200 s."""
+"""Part of a core that a costly reading may take: 10 ms of CPU are repeated after 10 s, 200 ms after 200 s."""
 
 Reading = TypeVar("Reading")
 
 
 class Costly(Generic[Reading]):
-    """Calls `read`, or gives its last result while a new one would be too dear."""
+    """Calls `read`, or gives its last result, the same object, while a new one would be too dear.
 
-    def __init__(self, read: Callable[[], Reading], clock: Callable[[], float] = time.monotonic) -> None:
+    `spent` gives the seconds of CPU that the thread took so far: on a machine that is busy with others, the
+    time that passes says nothing of what a reading costs.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Reading],
+        clock: Callable[[], float] = time.monotonic,
+        spent: Callable[[], float] = time.thread_time,
+    ) -> None:
         self._read = read
         self._clock = clock
+        self._spent = spent
         self._not_before = 0.0
         self._last: Reading | None = None
 
@@ -25,6 +35,7 @@ class Costly(Generic[Reading]):
         """The reading, at most as old as its cost divided by SHARE. What `read` raises passes."""
         began = self._clock()
         if began >= self._not_before:
+            before = self._spent()
             self._last = self._read()
-            self._not_before = began + (self._clock() - began) / SHARE
+            self._not_before = began + (self._spent() - before) / SHARE
         return self._last

@@ -62,7 +62,7 @@ function rowsOf(series: Series[], step: number): TypeRow[] {
   const newest = Math.max(...series.map((s) => s.points.at(-1)?.[0] ?? 0));
   const alive = series.filter((s) => (s.points.at(-1)?.[0] ?? 0) >= newest - Math.max(ALIVE, 2 * step));
   const rows = new Map<string, TypeRow>();
-  const sums = new Map<string, Map<number, number>>();
+  const courses = new Map<string, number[][][]>();
   for (const one of alive) {
     const name = String(one.attributes["heapwatch.type"] ?? "");
     const row = rows.get(name) ?? { name, bytes: 0, objects: 0, growth: 0, moreObjects: 0, points: [] };
@@ -71,16 +71,29 @@ function rowsOf(series: Series[], step: number): TypeRow[] {
     if (one.name === MEMORY) {
       row.bytes += last;
       row.growth += more;
-      const sum = sums.get(name) ?? new Map<number, number>();
-      for (const [time = 0, value = 0] of one.points) sum.set(time, (sum.get(time) ?? 0) + value);
-      sums.set(name, sum);
+      courses.set(name, [...(courses.get(name) ?? []), one.points]);
     } else {
       row.objects += last;
       row.moreObjects += more;
     }
     rows.set(name, row);
   }
-  return [...rows.values()].map((row) => ({ ...row, points: [...(sums.get(row.name) ?? [])].sort((a, b) => a[0] - b[0]) }));
+  return [...rows.values()].map((row) => ({ ...row, points: added(courses.get(row.name) ?? []) }));
+}
+
+/** The lines added up; one that pauses keeps its last value meanwhile. */
+function added(lines: number[][][]): [number, number][] {
+  const times = [...new Set(lines.flatMap((line) => line.map(([time = 0]) => time)))].sort((a, b) => a - b);
+  const sums = times.map((time): [number, number] => [time, 0]);
+  for (const line of lines) {
+    let next = 0;
+    let value = 0;
+    for (const sum of sums) {
+      while (next < line.length && (line[next]?.[0] ?? 0) <= sum[0]) value = line[next++]?.[1] ?? 0;
+      sum[1] += value;
+    }
+  }
+  return sums;
 }
 
 const signed = (value: number, text: (size: number) => string): string => (value === 0 ? "0" : `${value > 0 ? "+" : "−"}${text(Math.abs(value))}`);
