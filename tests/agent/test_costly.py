@@ -25,7 +25,7 @@ def test_its_share_of_the_time_is_bounded(cost: float) -> None:
         readings.append(clock.now)
         return len(readings)
 
-    costly = Costly(read, clock)
+    costly = Costly(read, clock, clock)
     for _ in range(1000):
         assert costly() == len(readings)
         clock.now += 10.0

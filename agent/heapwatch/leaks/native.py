@@ -63,6 +63,7 @@ class NativeWatch:
     def __init__(self, memory: Callable[[], Breakdown | None], sampler: Sampler) -> None:
         self._memory = memory
         self._sampler = sampler
+        self._last: Breakdown | None = None
         self._points: deque[tuple[float, dict[str, float]]] = deque(maxlen=POINTS)
 
     def observe(self, now: float) -> None:
@@ -70,8 +71,9 @@ class NativeWatch:
         if self._sampler.reason:
             return
         breakdown = self._memory()
-        if breakdown is None or not breakdown.parts:
+        if breakdown is None or breakdown is self._last or not breakdown.parts:
             return
+        self._last = breakdown
         levels: dict[str, float] = {**breakdown.parts, "rss": breakdown.rss}
         levels[PYTHON] = float(self._sampler.stats().get("live_bytes", 0.0))
         self._points.append((now, levels))

@@ -66,6 +66,17 @@ def test_two_minutes_are_needed(sampler: Any) -> None:
     assert watched(sampler, lambda t: (0.0, parts(t * 500_000)), seconds=100).growth() is None
 
 
+def test_a_reading_that_is_not_new_is_no_point(sampler: Any) -> None:
+    sampler.statistics = {"live_bytes": 0.0, "interval": 65536}
+    known: list[Breakdown] = []
+    watch = NativeWatch(lambda: known[-1], sampler)
+    for minute in range(12):
+        if minute % 4 == 0:
+            known.append(Breakdown(0, 0, parts(minute * 4 * MIB), 0, {}, {}))
+        watch.observe(60.0 * minute)
+    assert watch.growth() is None, "three readings are too few to say so"
+
+
 def test_native_mode_is_told(sampler: Any) -> None:
     growth = watched(sampler, lambda t: (0.0, parts(t * 50_000)), native=1).growth()
     assert growth is not None
