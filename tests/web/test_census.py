@@ -29,12 +29,13 @@ def report(share: float, thresholds: int) -> list[otlp.Point]:
         points.append(otlp.Number(BY_NAME["heapwatch.type.memory"], size, attributes))
         points.append(otlp.Number(BY_NAME["heapwatch.type.objects"], size // 64, attributes))
     attributes = {"heapwatch.action": "thresholds", "heapwatch.gc.mode": "act"}
+    points.append(otlp.Number(BY_NAME["heapwatch.defence.state"], 2 * thresholds, {}))
     return [*points, otlp.Number(BY_NAME["heapwatch.gc.tuner.actions"], thresholds, attributes)]
 
 
 @pytest.fixture(scope="module")
 def loom(story: Any) -> str:
-    """The address of a collector to which two looms report; the second's tuner set thresholds."""
+    """The address of a collector to which two looms report; the second's tuner and defence did something."""
     now = time.time()
     for instance in ("loom-1", "loom-2"):
         resource = {"service.name": "loom", "service.version": "1", "service.instance.id": instance}
@@ -66,6 +67,9 @@ def test_one_instance_of_several(visit: Callable[..., Any], loom: str) -> None:
     thread = region.get_by_role("row").filter(has_text="loom.Thread")
     expect(thread).to_contain_text("28 MiB")
     expect(page.locator(".keys")).to_contain_text("GC tuner: thresholds")
+    instances = page.get_by_role("region", name="Instances")
+    expect(instances.get_by_role("row").filter(has_text="loom-2")).to_contain_text("shed")
+    expect(instances.get_by_role("row").filter(has_text="loom-1")).not_to_contain_text("shed")
     page.get_by_role("button", name="loom-1").click()
     expect(page).to_have_url(re.compile("instance=loom-1"))
     expect(thread).to_contain_text("14 MiB")

@@ -105,7 +105,7 @@ export function Timeline({ series, instances, names, marks, span, step }: Timeli
       <Legend rows={rows} names={names} columns={data.slice(1 + grey.length)} cursor={cursor} left={left} />
       <p className="note keys">
         <span>— RSS</span> <span>┄ live Python heap</span> {marks.some((m) => m.kind === "start") && <span>▲ instance started</span>}{" "}
-        {actions.length > 0 && <span>● GC tuner: {actions.join(", ")}</span>}{" "}
+        {actions.length > 0 && <span>● {actions.join(", ")}</span>}{" "}
         {marks.some((m) => m.kind === "anomaly") && <span>◆ anomaly</span>}{" "}
         {limits.length > shownLimits.length && <span>limit {bytes(Math.min(...limits))} (above the chart)</span>}
       </p>

@@ -12,13 +12,15 @@ interface InstanceTableProps {
   analyses: Analysis[];
   /** The instance that alone is shown, if any. */
   chosen: string | undefined;
+  /** What the defence of an instance does, where it does something. */
+  states: Map<string, string>;
 }
 
 const ROWS = 20;
 /** Seconds before the newest report in which an instance is taken for alive. */
 const ALIVE = 60;
 
-export function InstanceTable({ instances, names, analyses, chosen }: InstanceTableProps): ReactNode {
+export function InstanceTable({ instances, names, analyses, chosen, states }: InstanceTableProps): ReactNode {
   const [all, setAll] = useState(false);
   const isParent = (instance: Instance): number => Number(instance.role === "parent");
   const newest = Math.max(...instances.map((i) => i.last_seen));
@@ -49,7 +51,7 @@ export function InstanceTable({ instances, names, analyses, chosen }: InstanceTa
             </thead>
             <tbody>
               {(all ? sorted : sorted.slice(0, ROWS)).map((instance) => (
-                <Row key={instance.id} instance={instance} name={names.get(instance.id) ?? instance.id} analyses={analyses} chosen={instance.id === chosen} />
+                <Row key={instance.id} instance={instance} name={names.get(instance.id) ?? instance.id} analyses={analyses} chosen={instance.id === chosen} state={states.get(instance.id)} />
               ))}
             </tbody>
           </table>
@@ -69,9 +71,10 @@ interface RowProps {
   name: string;
   analyses: Analysis[];
   chosen: boolean;
+  state: string | undefined;
 }
 
-function Row({ instance, name, analyses, chosen }: RowProps): ReactNode {
+function Row({ instance, name, analyses, chosen, state }: RowProps): ReactNode {
   const setQuery = useSetQuery();
   const analysis = analyses.find((a) => a.forecasts.some((f) => f.instance === instance.id));
   const forecast = analysis?.forecasts.find((f) => f.instance === instance.id);
@@ -89,6 +92,11 @@ function Row({ instance, name, analyses, chosen }: RowProps): ReactNode {
           {name}
         </button>{" "}
         <span className="muted">{instance.host}</span>{" "}
+        {state && (
+          <span className="tag tag-warn" title="What its memory defence does">
+            {state}
+          </span>
+        )}{" "}
         {instance.role === "parent" && (
           <span className="tag" title="Serves nothing itself; the instances are its children">
             parent

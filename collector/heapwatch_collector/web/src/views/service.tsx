@@ -1,7 +1,7 @@
 import { useMemo, type ReactNode } from "react";
 import { analyses, instances, metrics } from "../api/collector";
 import type { Analysis, Instance, Series } from "../api/documents";
-import { ACTIONS, actionMarks } from "../charts/actions";
+import { ACTIONS, actionMarks, DEFENCE, defenceStates } from "../charts/actions";
 import { PAUSE, Pauses } from "../charts/pauses";
 import { LIVE, RSS, Timeline, type Mark } from "../charts/timeline";
 import { FlamePanel } from "../flame/panel";
@@ -32,7 +32,7 @@ async function look(service: string, range: Range, signal: AbortSignal): Promise
   const span = spanOf(range);
   const [found, series] = await Promise.all([
     instances(service, span, signal),
-    metrics(service, [RSS, LIVE, PAUSE, ACTIONS], span, stepOf(range), signal),
+    metrics(service, [RSS, LIVE, PAUSE, DEFENCE, ...ACTIONS], span, stepOf(range), signal),
   ]);
   return { instances: found, series, span };
 }
@@ -159,7 +159,7 @@ function Memory({ seen, analyses: list, range }: { seen: Seen; analyses: Analysi
     ...actionMarks(seen.series),
     ...list.flatMap((a) => a.anomalies).filter((a) => seen.instances.some((i) => i.id === a.instance)).map((a): Mark => ({ time: a.time, kind: "anomaly" })),
   ];
-  const lines = seen.series.filter((s) => s.name !== PAUSE && s.name !== ACTIONS && s.points.length > 0);
+  const lines = seen.series.filter((s) => (s.name === RSS || s.name === LIVE) && s.points.length > 0);
   return (
     <Panel title="Memory over time">
       {lines.length ? (
@@ -184,7 +184,7 @@ function Rest({ seen, all, instance, analyses: list, range }: RestProps): ReactN
   const names = useMemo(() => instanceNames(all.instances), [all]);
   return (
     <>
-      <InstanceTable instances={all.instances} names={names} analyses={list} chosen={instance} />
+      <InstanceTable instances={all.instances} names={names} analyses={list} chosen={instance} states={defenceStates(all.series)} />
       <Advice analyses={list} names={names} />
       <Panel title="Garbage-collection pauses" note="99 of 100 pauses are at most this long">
         <Pauses series={seen.series.filter((s) => s.name === PAUSE)} span={seen.span} step={stepOf(range)} />
