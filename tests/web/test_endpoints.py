@@ -154,7 +154,7 @@ def test_a_parent_of_workers_is_shown_apart(visit: Callable[..., Any], bakery: B
 def test_the_page_opens_at_a_range_that_fits(visit: Callable[..., Any], bakery: Bakery) -> None:
     here = visit(bakery.url)
     # However slow this machine is: as the page was when the bakery last reported.
-    here.page.clock.install(time=bakery.now)
+    here.page.clock.set_fixed_time(bakery.now)
     page = here.open(BAKERY)
     expect(page.get_by_role("radio", name="5 min", exact=True)).to_be_checked()
     page.get_by_text("1 h", exact=True).click()
@@ -168,7 +168,7 @@ def test_the_page_opens_at_a_range_that_fits(visit: Callable[..., Any], bakery: 
 
 def test_a_service_that_ended_is_shown_where_it_was(visit: Callable[..., Any], bakery: Bakery) -> None:
     here = visit(bakery.url)
-    here.page.clock.install(time=bakery.now + 2 * 3600)
+    here.page.clock.set_fixed_time(bakery.now + 2 * 3600)
     page = here.open(BAKERY)
     expect(page.get_by_role("radio", name="6 h", exact=True)).to_be_checked()
     expect(page.get_by_role("region", name="Instances")).to_contain_text("1 seen in this range")

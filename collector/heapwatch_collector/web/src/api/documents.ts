@@ -18,7 +18,7 @@ export interface Service {
 export interface Instance {
   id: string;
   version: string;
-  pid: number | string;
+  pid: number | null;
   host: string;
   runtime: string;
   first_seen: number;
