@@ -75,8 +75,11 @@ def _endpoint(name: str, seen: _Endpoint, live: float, steps: Sequence[int]) -> 
     requests = durations.count
 
     def mean(metric: str) -> float | None:
-        total = seen.sums[metric]
-        divisor = total.count or requests
+        """Of one request; None where nobody told of it."""
+        total = seen.sums.get(metric)
+        if total is None:
+            return None
+        divisor = total.count if total.bounds else requests
         return total.value / divisor if divisor else None
 
     return {
@@ -90,7 +93,7 @@ def _endpoint(name: str, seen: _Endpoint, live: float, steps: Sequence[int]) -> 
         "retained": mean("heapwatch.endpoint.retained"),
         "peak": mean("heapwatch.endpoint.peak"),
         "gc": mean("heapwatch.endpoint.gc.pause"),
-        "cpu": mean("heapwatch.endpoint.cpu") if seen.sums["heapwatch.endpoint.cpu"].count else None,
+        "cpu": mean("heapwatch.endpoint.cpu"),
         "statements": mean("heapwatch.endpoint.queries"),
         "repeated": mean("heapwatch.endpoint.queries.repeated"),
         "statement_seconds": mean("heapwatch.endpoint.queries.time"),
