@@ -122,7 +122,7 @@ def collector() -> Iterator[Collector]:
 
 def http_get(port: int, path: str = "/") -> str:
     """The body of the answer of a server on this machine, which must have the status 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

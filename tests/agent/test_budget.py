@@ -156,7 +156,7 @@ print(json.dumps(stats))
 @pytest.mark.integration
 def test_a_storm_of_allocations_in_a_real_process(tmp_path: Any) -> None:
     command = [sys.executable, "-c", STORM, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     stats = json.loads(done.stdout)
     assert stats["reason"] == ""
     assert stats["interval"] >= 2048

@@ -49,7 +49,7 @@ def collector(heapwatch: list[str], spawn: Any, tmp_path: Path) -> str:
 
 def post(address: str, path: str, body: bytes, **headers: str) -> None:
     request = urllib.request.Request(address + path, body, {"Authorization": f"Bearer {TOKEN}", **headers})
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         assert answer.status == 200
 
 

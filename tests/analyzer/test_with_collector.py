@@ -36,12 +36,12 @@ def _program(module: str) -> list[str]:
 
 def _post(base: str, path: str, body: bytes, kind: str, **headers: str) -> None:
     request = urllib.request.Request(base + path, body, {"Content-Type": kind, **headers})
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         assert answer.status == 200
 
 
 def _get(base: str, path: str) -> Any:
-    with urllib.request.urlopen(base + path, timeout=120) as answer:
+    with urllib.request.urlopen(base + path, timeout=300) as answer:
         return json.load(answer)
 
 
@@ -123,7 +123,7 @@ class Feeder:
 
 def _analyze(base: str, *flags: str) -> subprocess.CompletedProcess[str]:
     command = [*_program("heapwatch_analyzer"), "--collector", base, *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_leak_is_told_from_health_and_written_back(collector: str, simulation: Any) -> None:

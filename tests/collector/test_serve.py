@@ -89,7 +89,7 @@ def test_a_restart_keeps_everything_and_stops_cleanly(
 def test_sigterm_answers_what_is_under_way(start_collector: Start, make_profile: Any, make_push: Any) -> None:
     client, process = start_collector("--commit-interval", "5")
     body = make_push(make_profile([(FRAMES, (1, 10, 1, 10), {})]), service_name="late")
-    connection = http.client.HTTPConnection(client.address, timeout=120)
+    connection = http.client.HTTPConnection(client.address, timeout=300)
     connection.request("POST", "/push.v1.PusherService/Push", body, {"Content-Type": "application/proto"})
     # The push has been read once its bytes show as pending.
     deadline = time.monotonic() + 120
@@ -108,7 +108,7 @@ def test_a_second_process_on_the_folder_is_refused(
 ) -> None:
     _, process = start_collector()
     command = [*heapwatch, "serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data")]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    second = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert second.returncode == 2
     assert second.stdout == ""
     assert second.stderr.splitlines()[-1] == (
@@ -135,7 +135,7 @@ def test_a_start_that_can_not_be(
     heapwatch: list[str], tmp_path: Path, options: tuple[str, ...], said: str
 ) -> None:
     command = [*heapwatch, "serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert "secret" not in done.stderr
@@ -144,7 +144,7 @@ def test_a_start_that_can_not_be(
 def test_a_folder_that_holds_something_else(heapwatch: list[str], tmp_path: Path) -> None:
     (tmp_path / "store").write_text("not a database", encoding="utf-8")
     command = [*heapwatch, "serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 2
     assert f"the store at {tmp_path} can't be opened: check --data" in done.stderr
 

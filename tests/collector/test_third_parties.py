@@ -134,7 +134,7 @@ def test_a_stock_prometheus_scrapes(
     def query(expression: str) -> Any:
         url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.request.quote(expression)}"
         try:
-            with urllib.request.urlopen(url, timeout=120) as answer:
+            with urllib.request.urlopen(url, timeout=300) as answer:
                 return json.load(answer)["data"]["result"]
         except OSError:
             return []
@@ -157,7 +157,7 @@ def test_a_stock_prometheus_scrapes(
 
 
 def test_an_opentelemetry_sdk_exports(collector: Any) -> None:
-    exporter = OTLPMetricExporter(f"http://{collector.address}/v1/metrics", timeout=120)
+    exporter = OTLPMetricExporter(f"http://{collector.address}/v1/metrics", timeout=300)
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=60_000)
     provider = MeterProvider([reader], Resource({"service.name": "otel", "service.instance.id": "o1"}))
     meter = provider.get_meter("test")

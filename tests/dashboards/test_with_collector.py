@@ -59,7 +59,7 @@ def prometheus(collector: str, heapwatch: list[str], spawn: Any, tmp_path: Path,
 
 def post(url: str, body: bytes, content_type: str) -> Any:
     request = urllib.request.Request(url, body, {"Content-Type": content_type})
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         return answer.read()
 
 
@@ -107,7 +107,7 @@ def filled(text: str) -> str:
 
 def query(prometheus: str, expression: str) -> list[Any]:
     words = urllib.parse.urlencode({"query": expression})
-    with urllib.request.urlopen(f"{prometheus}/api/v1/query?{words}", timeout=120) as answer:
+    with urllib.request.urlopen(f"{prometheus}/api/v1/query?{words}", timeout=300) as answer:
         found: list[Any] = json.load(answer)["data"]["result"]
     return found
 

@@ -93,7 +93,7 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(code: str, path: Path) -> Any:
     program = PRELUDE.format(path=str(path)) + code + "\nprint(json.dumps(result))"
     command = [sys.executable, "-X", "faulthandler", "-c", program]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"the child ended with {done.returncode}:\n{done.stderr}"
     return json.loads(done.stdout)
 

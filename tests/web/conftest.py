@@ -293,7 +293,7 @@ def leaking_analysis(now: float) -> Analysis:
 
 def post(url: str, body: bytes, content_type: str) -> None:
     request = urllib.request.Request(url, body, {"Content-Type": content_type})
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         assert answer.status == 200
 
 

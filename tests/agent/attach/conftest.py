@@ -74,7 +74,7 @@ def command(heapwatch: Sequence[str], place: dict[str, str]) -> Callable[..., st
             env={**os.environ, **place},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr

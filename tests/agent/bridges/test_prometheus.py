@@ -129,7 +129,7 @@ def test_workers_of_gunicorn_add_up_on_one_page_and_what_ended_ones_did_stays(
     gunicorn = spawn(sys.executable, "-m", *command, env=environment, cwd=tmp_path)
 
     def get(path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=120) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=300) as answer:
             return str(answer.read(), "utf-8")
 
     def answers() -> bool:

@@ -55,7 +55,7 @@ def command(heapwatch: list[str], place: dict[str, str]) -> Callable[..., subpro
             env={**os.environ, **place},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr

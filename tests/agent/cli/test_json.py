@@ -68,7 +68,7 @@ def pid(folder: Path) -> Iterator[str]:
     ) as service:
         assert service.stdout is not None
         assert service.stdout.readline() == "ready\n"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (folder / f"{service.pid}.sock").exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -103,7 +103,7 @@ def test_tools_come_and_go_in_any_order(tool: str, order: str, above: Path, tmp_
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -50,7 +50,7 @@ def server(agent: Agent) -> Iterator[ControlServer]:
 
 @pytest.fixture
 def client(agent: Agent, server: ControlServer) -> Client:
-    return Client(agent.settings.runtime_dir, timeout=120)
+    return Client(agent.settings.runtime_dir, timeout=300)
 
 
 def exchange(server: ControlServer, sent: bytes) -> dict[str, Any]:

@@ -47,5 +47,5 @@ def test_a_child_freezes_what_it_inherits_while_the_tuner_acts(
     process = spawn(
         sys.executable, "-c", FORK.format(started=started, mode=mode), env=environment, cwd=tmp_path
     )
-    process.wait_line(f"child: {child}", timeout=30)
-    process.wait_line("parent: not frozen", timeout=30)
+    process.wait_line(f"child: {child}")
+    process.wait_line("parent: not frozen")

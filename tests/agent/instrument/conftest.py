@@ -51,7 +51,7 @@ class Served:
 
     def get(self, path: str, status: int = 200, **headers: str) -> bytes:
         """The body of the answer, which must have this status."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
@@ -113,7 +113,7 @@ def serve(
     def start(code: str, *command: str, **more: str) -> Served:
         port = free_port()
         served = Served(start_python(code, *(word.format(port=port) for word in command), **more), port)
-        wait_until(served.answers, timeout=120, what="the application to answer")
+        wait_until(served.answers, timeout=300, what="the application to answer")
         return served
 
     return start

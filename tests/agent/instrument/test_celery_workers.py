@@ -65,7 +65,7 @@ def celery(broker: str, start_python: Callable[..., Any]) -> Iterator[Any]:
 
 
 def run(celery: Any, name: str, **arguments: Any) -> Any:
-    return celery.send_task(name, kwargs=arguments).get(timeout=120, propagate=False)
+    return celery.send_task(name, kwargs=arguments).get(timeout=300, propagate=False)
 
 
 def test_tasks_are_measured_by_name_and_outcome(celery: Any) -> None:

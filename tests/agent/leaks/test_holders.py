@@ -321,7 +321,7 @@ os.wait()
 def test_frozen_pages_that_processes_share_are_not_copied() -> None:
     """The catalogue takes some 40 MB; taking a reference to each list of it would copy all of that."""
     ran = subprocess.run(
-        [sys.executable, "-c", WALK], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", WALK], capture_output=True, text=True, check=True, timeout=300
     )
     assert int(ran.stdout) < 4_000
 

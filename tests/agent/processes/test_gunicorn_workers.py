@@ -72,7 +72,7 @@ def ask(heapwatch: Sequence[str], tmp_path: Path) -> Callable[..., str]:
         environment = {**os.environ, "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run")}
         command = [*heapwatch, *map(str, arguments)]
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -99,7 +99,7 @@ def sites(tmp_path: Path) -> Callable[[int], dict[str, Counter[str]]]:
 
     def look(pid: int) -> dict[str, Counter[str]]:
         found: dict[str, Counter[str]] = defaultdict(Counter)
-        for site in Client(str(tmp_path / "run"), timeout=120).call(pid, "top", limit=1000)["sites"]:
+        for site in Client(str(tmp_path / "run"), timeout=300).call(pid, "top", limit=1000)["sites"]:
             for key in ("live_bytes", "inherited_bytes"):
                 # Before 3.12 a comprehension is a function: "keep.<locals>.<listcomp>".
                 found[site["function"].partition(".")[0]][key] += site[key]

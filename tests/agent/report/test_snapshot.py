@@ -35,7 +35,7 @@ def test_the_ending_tells_the_format(
     def written(name: str) -> bytes:
         path = tmp_path / name
         command = [*heapwatch, "snapshot", str(child.pid), "-o", str(path)]
-        subprocess.run(command, env={**os.environ, **place}, check=True, timeout=120, capture_output=True)
+        subprocess.run(command, env={**os.environ, **place}, check=True, timeout=300, capture_output=True)
         return path.read_bytes()
 
     assert b"keep (" in written("heap.folded")

@@ -37,7 +37,7 @@ def doctor(heapwatch: list[str], tmp_path: Path) -> Doctor:
             env={**os.environ, "HEAPWATCH_RUNTIME_DIR": str(tmp_path)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 

@@ -53,10 +53,10 @@ def shop(
     port = free_port()
     server = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "shop:app"]
     child = spawn(*heapwatch, "run", "--service", "shop", "--", *server, env=place, cwd=tmp_path)
-    child.wait_line("Booting worker", 60)
+    child.wait_line("Booting worker")
 
     def answers() -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         try:
             connection.request("GET", "/keep")
             return connection.getresponse().status == 200
@@ -66,8 +66,8 @@ def shop(
             connection.close()
 
     for _ in range(3):
-        wait_until(answers, 60, "the service answers")
-    wait_until(lambda: len(list((tmp_path / "run").glob("*.sock"))) == 2, 60, "sockets")
+        wait_until(answers, what="the service answers")
+    wait_until(lambda: len(list((tmp_path / "run").glob("*.sock"))) == 2, what="sockets")
     return int(child.pid)
 
 
@@ -81,7 +81,7 @@ class Terminal:
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 130, 0, 0))
         self.raw = ""
 
-    def wait(self, text: str, limit: float = 60.0) -> None:
+    def wait(self, text: str, limit: float = 120.0) -> None:
         """Read until `text` is shown."""
         deadline = time.monotonic() + limit
         while text not in CODES.sub("", self.raw):
@@ -92,7 +92,7 @@ class Terminal:
         os.write(self._terminal, keys.encode())
         self.raw = ""
 
-    def end(self, limit: float = 60.0) -> int:
+    def end(self, limit: float = 120.0) -> int:
         """The exit code, once it has ended."""
         deadline = time.monotonic() + limit
         while (ended := os.waitpid(self.pid, os.WNOHANG))[0] == 0:
@@ -153,7 +153,7 @@ def test_a_pipe_gets_all_once_and_documents_line_by_line(
     shop: int, spawn: Any, wait_until: Any, heapwatch: list[str], place: dict[str, str]
 ) -> None:
     once = spawn(*heapwatch, "top", env=place)
-    wait_until(lambda: once.process.poll() is not None, 60, "the end")
+    wait_until(lambda: once.process.poll() is not None, what="the end")
     assert once.stop() == 0, once.output
     assert str(shop) in once.output
     assert all(f"{section}, by " in once.output for section in ("sites", "gc", "endpoints"))
@@ -165,7 +165,7 @@ def test_a_pipe_gets_all_once_and_documents_line_by_line(
         whole = [json.loads(line) for line in watching.lines if line.startswith("{")]
         return whole if any(each["window"] and each["endpoints"] for each in whole) else []
 
-    first, *_, latest = wait_until(documents, 60, "documents")
+    first, *_, latest = wait_until(documents, what="documents")
     assert first["window"] is None
     assert set(latest) == {"time", "window", "processes", "sites", "gc", "endpoints"}
     assert (latest["endpoints"][0]["name"], latest["endpoints"][0]["requests"]) == ("GET /keep", 3)
