@@ -119,11 +119,15 @@ def _start_control(control: ControlServer) -> None:
             raise
 
 
-def _defence(agent: Agent, resident: Resident) -> Defence:
+def _defence(agent: Agent, resident: Resident) -> Defence | None:
     # Loaded where it is switched on: a process without it doesn't pay for its modules.
     from heapwatch.defence.assembly import make_defence
 
-    return make_defence(agent, resident.requests, resident.on_pressure)
+    try:
+        return make_defence(agent, resident.requests, resident.on_pressure)
+    except OSError as error:
+        agent.failures.caught("defence", error)
+        return None
 
 
 def _tuner(settings: AgentSettings, sampler: Sampler, resident: Resident, failures: Failures) -> Tuner:

@@ -115,9 +115,10 @@ class Defence:
 
     def drain(self) -> bool:
         """Take leave now, whatever the mode; whether it is not under way already."""
-        asked, self._asked_to_drain = self._asked_to_drain, True
+        new = self._drain is None and not self._asked_to_drain
+        self._asked_to_drain = True
         self._run_thread()
-        return self._drain is None and not asked
+        return new
 
     def status(self) -> dict[str, Any]:
         """JSON values: mode, state, bytes used of the limit, what was done lately."""
@@ -157,7 +158,8 @@ class Defence:
             self._requests.guard = None
         if self._check is not None:
             self._check.close()
-        self._family.withdraw(os.getpid())
+        if self._drain is None:  # else who answers the balancer shall know that it is gone
+            self._family.withdraw(os.getpid())
 
     def look(self) -> None:
         """Read the headroom and act on it."""
@@ -179,7 +181,7 @@ class Defence:
         before, state = self._level.state, self._level.look(reading.share)
         if state is not before:
             logger.info("heapwatch: defence: %s, was %s: %s", state.name, before.name, reading)
-        if state >= State.SOFT and self._relief.due():
+        if state >= State.SOFT and self._drain is None and self._relief.due():
             self._relieve(reading)
         if state is not State.DRAIN:
             self._waits_for = ""

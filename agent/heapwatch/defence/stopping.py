@@ -42,7 +42,7 @@ class Stopping:
         """What `application(*arguments)` returns; Refusal when it was stopped."""
         if in_greenlet():  # others run on this thread, and would be hit
             return application(*arguments)
-        watched, number = WatchedThread(request, get_ident()), next(self._numbers)
+        watched, number = WatchedThread(request, get_ident(), self.call.__code__), next(self._numbers)
         self._watched[number] = watched
         try:
             try:

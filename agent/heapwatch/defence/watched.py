@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from heapwatch.instrument.requests import Request
@@ -14,7 +14,8 @@ from heapwatch.threads import new_lock
 AGAIN = 1.0
 """Seconds after which a stop that came to nothing is repeated: what is raised in a finalizer gets lost."""
 
-_CLEANING_UP = frozenset({"__exit__", "__aexit__", "__del__", "close", "release", "rollback", "_cleanup"})
+_CLEANING_UP = frozenset({"__exit__", "__aexit__", "__del__", "close", "release", "rollback"})
+_HOLDING_LOCKS = frozenset({"logging", "threading", "queue", "importlib._bootstrap"})
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
@@ -24,14 +25,15 @@ class Stopped(BaseException):
 
 
 class WatchedThread:
-    """A request whose application runs in thread `thread`, from its making to `close`.
+    """A request whose application runs in thread `thread`, from its making to `close`; called by `caller`.
 
     Safe to stop until `close` returns: `Stopped` comes before or never, and is raised once at a time.
     """
 
-    def __init__(self, request: Request, thread: int) -> None:
+    def __init__(self, request: Request, thread: int, caller: CodeType) -> None:
         self.request = request
         self._thread = thread
+        self._caller = caller
         self._lock = new_lock()
         self.open = True
         self._raised = 0.0
@@ -42,13 +44,14 @@ class WatchedThread:
         return self._raised > 0
 
     def stop(self) -> bool:
-        """Raise Stopped in the thread, soon; False when it is too late, too early, or cleans up just now.
+        """Raise Stopped in the thread, soon; False when it is too late, too early, or not now.
 
-        It comes between two bytecodes of the thread, so not while C code runs.
+        It comes between two bytecodes of the thread, so not while C code runs; and not while a function runs
+        whose name or module says that it releases things or holds a lock of the standard library's.
         """
         with self._lock:
             now = time.monotonic()
-            if not self.open or now - self._raised < AGAIN or _cleans_up(self._thread):
+            if not self.open or now - self._raised < AGAIN or self._is_busy():
                 return False
             first = not self.stopped
             self._raised = now
@@ -61,6 +64,14 @@ class WatchedThread:
             self.open = False
             if self.stopped:
                 _raise_in_thread(self._thread, ctypes.py_object())
+
+    def _is_busy(self) -> bool:
+        frame: FrameType | None = sys._current_frames().get(self._thread)
+        while frame is not None and frame.f_code is not self._caller:
+            if frame.f_code.co_name in _CLEANING_UP or frame.f_globals.get("__name__") in _HOLDING_LOCKS:
+                return True
+            frame = frame.f_back
+        return False
 
 
 class WatchedTask:
@@ -93,13 +104,3 @@ class WatchedTask:
         if self._open and not self.request.answering:
             self.stopped = True
             self.task.cancel()
-
-
-def _cleans_up(thread: int) -> bool:
-    """Whether some function that runs in the thread is there to release things."""
-    frame: FrameType | None = sys._current_frames().get(thread)
-    while frame is not None:
-        if frame.f_code.co_name in _CLEANING_UP:
-            return True
-        frame = frame.f_back
-    return False

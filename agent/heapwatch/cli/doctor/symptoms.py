@@ -24,6 +24,7 @@ Severity = Literal["critical", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")
 
 _DESCRIPTORS = 0.8
+_SHOWN_ACTIONS = 3
 _STALLED = 0.1
 _THREADS = 200
 _UNEXPLAINED = 0.2
@@ -286,6 +287,26 @@ def _descriptors(facts: Facts) -> Finding | None:
     )
 
 
+def _defence(facts: Facts) -> Finding | None:
+    defence = facts.agent.stats["agent"].get("defence", {}) if facts.agent else {}
+    if defence.get("state", "ok") == "ok":
+        return None
+    done = defence["recent"][:_SHOWN_ACTIONS]
+    waits = (f"it doesn't drain: {defence['waits']}",) if defence["waits"] else ()
+    return Finding(
+        "note" if defence["state"] == "soft" else "warning",
+        f"The defence is in state {defence['state']}"
+        + (" (it only observes)" if defence["mode"] == "observe" else ""),
+        (
+            f"{size(defence['used'])} of {size(defence['limit'])} of the {defence['whose']} are used;"
+            f" {count(defence['shed'])} requests were refused",
+            *waits,
+            *(f"{each['kind']} ({each['reason']}): {each['before']} -> {each['after']}" for each in done),
+        ),
+        (Step(f"heapwatch leaks {facts.pid}", "whether something leaks, and what to change"),),
+    )
+
+
 def _silent(facts: Facts) -> Finding | None:
     if not facts.silent:
         return None
@@ -340,6 +361,7 @@ RULES: tuple[Rule, ...] = (
     _killed,
     _leak,
     _limit,
+    _defence,
     _stalls,
     _growth,
     _swapped,

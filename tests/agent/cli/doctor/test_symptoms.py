@@ -67,6 +67,22 @@ def words(finding: Finding) -> str:
     return "\n".join((finding.title, *finding.because))
 
 
+def with_defence(state: str, **changes: Any) -> Facts:
+    defence = {
+        "mode": "act",
+        "state": state,
+        "used": 900 * MIB,
+        "limit": GIB,
+        "whose": "container",
+        "shed": 12,
+        "waits": "",
+        "recent": [],
+        **changes,
+    }
+    agent = {**AGENT.stats["agent"], "defence": defence}
+    return replace(HEALTHY, agent=replace(AGENT, stats={"agent": agent}))
+
+
 def test_a_healthy_process_has_no_symptoms() -> None:
     assert diagnose(HEALTHY) == []
 
@@ -134,6 +150,9 @@ def generations(*p99: float, collected: int = 0) -> list[dict[str, Any]]:
         (replace(HEALTHY, parts={"unexplained": 100 * MIB}), "note", "50% of RSS is mapped by libraries"),
         (replace(HEALTHY, machine=Machine(16 * GIB, 10 * GIB, 0.3)), "critical", "waited for memory 30%"),
         (replace(HEALTHY, agent=None, threads=("MainThread runs f",)), "note", "No agent"),
+        (with_defence("soft"), "note", "900 MiB of 1.00 GiB of the container"),
+        (with_defence("shed", waits="worker 7 has grown more"), "warning", "drain: worker 7 has grown more"),
+        (with_defence("drain", mode="observe"), "warning", "state drain (it only observes)"),
         (replace(HEALTHY, agent=None, silent="timed out"), "critical", "doesn't answer"),
     ],
 )

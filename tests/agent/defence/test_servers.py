@@ -1,0 +1,224 @@
+"""Workers of real servers take leave when asked to, and stop requests that hold too much."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import heapwatch
+import pytest
+from heapwatch.cli.parser import main
+from heapwatch.control.client import Client, ControlError
+
+pytestmark = pytest.mark.integration
+
+APPLICATIONS = """
+import asyncio, os, socketserver, sys, time
+import heapwatch
+
+PIECE = 100_000
+
+def begun():
+    with open(os.environ["BEGUN"] + ".new", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(file.name, os.environ["BEGUN"])
+
+def wsgi(environ, start_response):
+    path, kept = environ["PATH_INFO"], []
+    if path == "/slow":
+        begun()
+        while not os.path.exists(os.environ["GO_ON"]):
+            time.sleep(0.01)
+    for _ in range({"/greedy": 5000, "/modest": 10}.get(path, 0)):
+        kept.append(bytes(PIECE))
+        time.sleep(0.0001)
+    body = (str(heapwatch.ready()) if path == "/ready" else str(os.getpid())).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+@heapwatch.asgi
+async def asgi(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError
+    path, kept = scope["path"], []
+    if path == "/slow":
+        begun()
+        while not os.path.exists(os.environ["GO_ON"]):
+            await asyncio.sleep(0.01)
+    for _ in range({"/greedy": 5000, "/modest": 10}.get(path, 0)):
+        kept.append(bytes(PIECE))
+        await asyncio.sleep(0.0001)
+    body = (str(heapwatch.ready()) if path == "/ready" else str(os.getpid())).encode()
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+wsgi = heapwatch.wsgi(wsgi)
+
+if __name__ == "__main__":
+    from wsgiref.simple_server import make_server
+    make_server("127.0.0.1", int(sys.argv[1]), wsgi).serve_forever()
+"""
+GUNICORN = ("-m", "gunicorn", "application:wsgi", "-b", "127.0.0.1:PORT", "-t", "120", "-w", "1")
+SERVERS: dict[str, tuple[str, ...]] = {
+    "sync": GUNICORN,
+    "gthread": (*GUNICORN, "-k", "gthread", "--threads", "4"),
+    "uvicorn": ("-m", "uvicorn", "application:asgi", "--port", "PORT"),
+    "uvicorn with workers": ("-m", "uvicorn", "application:asgi", "--port", "PORT", "--workers", "2"),
+    "wsgiref": ("application.py", "PORT"),
+}
+REPLACES = {"sync", "gthread", "uvicorn with workers"}
+
+
+@dataclass
+class Server:
+    """A server with the agent in it, below `folder`."""
+
+    child: Any
+    port: int
+    folder: Path
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def answers(self) -> bool:
+        """Whether it does."""
+        try:
+            return self.get("/")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+@pytest.fixture
+def serve(
+    spawn: Callable[..., Any],
+    free_port: Callable[[], int],
+    tmp_path: Path,
+    wait_until: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., Server]]:
+    """serve(name of SERVERS, **settings) -> a server that answers."""
+    (tmp_path / "application.py").write_text(APPLICATIONS)
+    monkeypatch.setenv("HEAPWATCH_RUNTIME_DIR", str(tmp_path / "run"))
+
+    def start(name: str, **settings: str) -> Server:
+        port = free_port()
+        path = [str(Path(heapwatch.__file__).parent / "bootstrap"), os.environ.get("PYTHONPATH", "")]
+        environment = {
+            "PYTHONPATH": os.pathsep.join(filter(None, path)),
+            "HEAPWATCH_SERVICE": "shop",
+            "BEGUN": str(tmp_path / "begun"),
+            "GO_ON": str(tmp_path / "go on"),
+            **{f"HEAPWATCH_{key.upper()}": value for key, value in settings.items()},
+        }
+        command = [part.replace("PORT", str(port)) for part in SERVERS[name]]
+        server = Server(spawn(sys.executable, *command, env=environment, cwd=tmp_path), port, tmp_path)
+        wait_until(server.answers, timeout=120, what=name)
+        return server
+
+    yield start
+    (tmp_path / "go on").touch()
+
+
+def ended(pid: int) -> bool:
+    """Whether a process has ended, perhaps unnoticed by its parent."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_worker_that_drains_finishes_what_runs(
+    name: str,
+    serve: Callable[..., Server],
+    wait_until: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if "uvicorn" in name:
+        pytest.importorskip("uvicorn")
+    server = serve(name, defence_grace="0.2")
+    answers: list[tuple[int, str]] = []
+    slow = threading.Thread(target=lambda: answers.append(server.get("/slow")))
+    slow.start()
+    wait_until((server.folder / "begun").exists, timeout=60)
+
+    pid = int((server.folder / "begun").read_text())
+    assert main(["drain", str(pid), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["begun"]
+    assert told["running"] == 1
+    assert told["graceful"] == (name != "wsgiref")
+    if name != "wsgiref":  # it would end only when nothing runs
+        wait_until(lambda: not server_ready(server, pid), timeout=60)
+    (server.folder / "go on").touch()
+    slow.join(60)
+    assert answers == [(200, str(pid))]
+    wait_until(lambda: ended(pid), timeout=60, what="its end")
+    if name in REPLACES:
+        wait_until(server.answers, timeout=60, what="another worker")
+        assert server.get("/") != (200, str(pid))
+    assert "Traceback" not in server.child.output
+
+
+def server_ready(server: Server, pid: int) -> bool:
+    """What the worker's own control socket says."""
+    try:
+        return bool(Client(str(server.folder / "run")).call(pid, "stats")["agent"]["defence"]["ready"])
+    except ControlError:
+        return False
+
+
+@pytest.mark.parametrize("name", ["sync", "gthread", "uvicorn"])
+def test_a_request_that_holds_too_much_is_stopped(name: str, serve: Callable[..., Server]) -> None:
+    if name == "uvicorn":
+        pytest.importorskip("uvicorn")
+    server = serve(name, defence="act", request_limit="40MiB", request_limit_status="507")
+    status, body = server.get("/greedy")
+    assert (status, "short of memory" in body) == (507, True)
+    assert server.get("/modest")[0] == 200
+    assert server.get("/")[0] == 200
+    assert "Traceback" not in server.child.output
+
+
+def test_the_balancer_is_answered_by_one_of_the_workers(
+    serve: Callable[..., Server], free_port: Callable[[], int], wait_until: Callable[..., Any]
+) -> None:
+    port = free_port()
+    server = serve("sync", defence="act", agent_check=f"127.0.0.1:{port}", defence_limit="1MiB")
+
+    def told() -> bytes:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 10) as connection:
+                return connection.recv(100)
+        except OSError:
+            return b""
+
+    # The limit is met from the start, and the worker doesn't grow: it refuses, and its end would not help.
+    wait_until(lambda: told() == b"up ready 10%\n", timeout=60)
+    wait_until(lambda: server.get("/")[0] == 503, timeout=60)
+
+
+def test_main_process_and_strangers_do_not_drain(
+    serve: Callable[..., Server], capsys: pytest.CaptureFixture[str], wait_until: Callable[..., Any]
+) -> None:
+    server = serve("sync")
+    wait_until((server.folder / "run" / f"{server.child.pid}.sock").exists, timeout=60)
+    assert main(["drain", str(server.child.pid)]) == 1
+    assert "serves no HTTP requests" in capsys.readouterr().err
+    assert server.get("/")[0] == 200
