@@ -41,7 +41,8 @@ APP = Path(__file__).with_name("defence_app.py")
 BOOTSTRAP = Path(heapwatch.__file__).parent / "bootstrap"
 HAPROXY = shutil.which("haproxy", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))
 MODES = ("off", "act")
-BOOT = 120.0
+IMPOSSIBLE = 77
+BOOT = 240.0
 REST = 0.01
 GRACE = 2.0
 BALANCER = """\
@@ -217,12 +218,9 @@ def measure(mode: str, args: argparse.Namespace, folder: Path) -> Outcome:
         leaking, healthy = (gunicorn(own, args.worker) for own in ports)
         harmed = environment("leaking", args.leak << 10, mode, checks[0], folder)
         stack.enter_context(running(group.command(leaking), folder / f"{mode}-leaking.log", **harmed))
-        stack.enter_context(
-            running(
-                healthy, folder / f"{mode}-healthy.log", **environment("healthy", 0, mode, checks[1], folder)
-            )
-        )
-        wait_for(lambda: all(map(answers, ports)), BOOT, "the servers")
+        unharmed = environment("healthy", 0, mode, checks[1], folder)
+        stack.enter_context(running(healthy, folder / f"{mode}-healthy.log", **unharmed))
+        wait_for(lambda: all(map(answers, ports)), BOOT, f"the servers, whose logs are in {folder}")
         write_configuration(folder / f"{mode}.cfg", port, ports, checks if mode != "off" else [])
         haproxy = [str(HAPROXY), "-db", "-f", str(folder / f"{mode}.cfg")]
         stack.enter_context(running(haproxy, folder / f"{mode}-haproxy.log"))
@@ -305,13 +303,13 @@ def main() -> int:
     args = arguments()
     if HAPROXY is None:
         print("needs haproxy: apt-get install haproxy", file=sys.stderr)
-        return 77
+        return IMPOSSIBLE
     try:
         with tempfile.TemporaryDirectory() as folder:
             outcomes = [measure(mode, args, Path(folder)) for mode in args.mode or MODES]
     except NoCgroup as error:
         print(error, file=sys.stderr)
-        return 77
+        return IMPOSSIBLE
     found = [outcome.to_json() for outcome in outcomes]
     if args.json:
         print(json.dumps(found))

@@ -82,12 +82,17 @@ class AgentCheck:
     def _answer_one(self, seconds: float) -> None:
         assert self._listener is not None
         self._listener.settimeout(seconds)
-        with contextlib.suppress(OSError):
+        try:
             # What socket.socket.accept() calls, and typeshed doesn't know.
             accepted = self._listener._accept()[0]  # type: ignore[attr-defined]
-            with contextlib.closing(socket(fileno=accepted)) as connection:
-                connection.settimeout(SLOWEST)
-                connection.sendall(self._reply())
+        except TimeoutError:
+            return
+        except OSError:
+            self.close()  # and try again later, not at once
+            raise
+        with contextlib.closing(socket(fileno=accepted)) as connection, contextlib.suppress(OSError):
+            connection.settimeout(SLOWEST)
+            connection.sendall(self._reply())
 
 
 def _listener(host: str, port: int) -> socket | None:

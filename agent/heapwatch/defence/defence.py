@@ -30,6 +30,7 @@ from heapwatch.threads import BackgroundThread, Signal
 LOOK = 0.25
 LOOK_AT_REQUESTS = 0.1
 PUBLISH = 1.0
+NO_LIMIT = "no limit bounds the memory, so there is nothing to defend: set HEAPWATCH_DEFENCE_LIMIT"
 WORTH_LEAVING = 0.05
 """Of the limit: what a worker must have grown by for its end to help."""
 
@@ -159,15 +160,20 @@ class Defence:
         if self._check is not None:
             self._check.close()
         if self._drain is None:  # else who answers the balancer shall know that it is gone
-            self._family.withdraw(os.getpid())
+            with self._failures.guard("defence"):
+                self._family.withdraw(os.getpid())
 
     def look(self) -> None:
         """Read the headroom and act on it."""
         if self._requests.serving and self.mode != "off":
             self.reading = self._headroom.read()
+            if self.reading is None and not self._waits_for:
+                self._waits_for = NO_LIMIT
+                logger.warning("heapwatch: %s", NO_LIMIT)
         if self.reading is not None:
             self._judge(self.reading)
         if self._asked_to_drain and self._drain is None:
+            self._family.take_leave(urgent=True)
             self._begin_drain("asked for")
         if self._drain is not None:
             self._go_on(self._drain)
@@ -183,7 +189,8 @@ class Defence:
             logger.info("heapwatch: defence: %s, was %s: %s", state.name, before.name, reading)
         if state >= State.SOFT and self._drain is None and self._relief.due():
             self._relieve(reading)
-        if state is not State.DRAIN:
+            reading = self.reading = self._headroom.read() or reading
+        if self.thresholds.state(reading.share) is not State.DRAIN:
             self._waits_for = ""
         elif self._drain is None:
             self._consider_leaving(reading)

@@ -86,7 +86,8 @@ class Family:
     def hold_leave(self) -> None:
         """This process still drains: for those who look how long ago the last one did."""
         if self._lock is not None:
-            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+            with contextlib.suppress(OSError):  # a full disk must not keep it from leaving
+                os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def stay(self) -> None:
         """Give the leave back."""

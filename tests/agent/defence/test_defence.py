@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from heapwatch.defence.defence import Defence
 from heapwatch.defence.drain import FINISH, PATIENCE
 from heapwatch.defence.family import SPACING, Member
@@ -202,6 +203,27 @@ def test_a_limit_of_its_own_bounds_the_process(world: World) -> None:
     world.takes(460)
     assert look(world, defence) is State.DRAIN
     assert "of the process" in defence.journal.recent()[0]["reason"]
+
+
+def test_what_relief_frees_needs_no_drain(world: World) -> None:
+    defence = serving(world)
+    world.caches.append(lambda: world.takes(400))
+    world.takes(910)
+    assert look(world, defence) is State.SHED, "until it has stayed below for a while"
+    look(world, defence, 60.0)
+    look(world, defence, 60.0)
+    assert defence.state is State.OK
+    assert world.way.taken == []
+
+
+def test_without_a_limit_it_says_what_is_missing(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.limit = None
+    defence = serving(world)
+    look(world, defence)
+    assert [r.getMessage() for r in caplog.records if "HEAPWATCH_DEFENCE_LIMIT" in r.getMessage()] == [
+        "heapwatch: no limit bounds the memory, so there is nothing to defend: set HEAPWATCH_DEFENCE_LIMIT"
+    ]
+    assert defence.state is State.OK
 
 
 def test_a_drain_that_is_asked_for_needs_no_pressure(world: World) -> None:

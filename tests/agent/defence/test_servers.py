@@ -159,6 +159,8 @@ def test_a_worker_that_drains_finishes_what_runs(
     wait_until((server.folder / "begun").exists, timeout=60)
 
     pid = int((server.folder / "begun").read_text())
+    asking = Client(str(server.folder / "run"))
+    wait_until(lambda: asking.has_agent(pid), timeout=60)
     assert main(["drain", str(pid), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["begun"]
@@ -184,7 +186,7 @@ def server_ready(server: Server, pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("name", ["sync", "gthread", "uvicorn"])
+@pytest.mark.parametrize("name", ["gthread", "uvicorn"])
 def test_a_request_that_holds_too_much_is_stopped(name: str, serve: Callable[..., Server]) -> None:
     if name == "uvicorn":
         pytest.importorskip("uvicorn")
@@ -218,7 +220,8 @@ def test_main_process_and_strangers_do_not_drain(
     serve: Callable[..., Server], capsys: pytest.CaptureFixture[str], wait_until: Callable[..., Any]
 ) -> None:
     server = serve("sync")
-    wait_until((server.folder / "run" / f"{server.child.pid}.sock").exists, timeout=60)
+    asking = Client(str(server.folder / "run"))
+    wait_until(lambda: asking.has_agent(server.child.pid), timeout=60)
     assert main(["drain", str(server.child.pid)]) == 1
     assert "serves no HTTP requests" in capsys.readouterr().err
     assert server.get("/")[0] == 200

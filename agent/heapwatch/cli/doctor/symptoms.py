@@ -292,14 +292,18 @@ def _defence(facts: Facts) -> Finding | None:
     if defence.get("state", "ok") == "ok":
         return None
     done = defence["recent"][:_SHOWN_ACTIONS]
+    used = (
+        f"{size(defence['used'])} of {size(defence['limit'])} of the {defence['whose']} are used; "
+        if defence["limit"]
+        else ""
+    )
     waits = (f"it doesn't drain: {defence['waits']}",) if defence["waits"] else ()
     return Finding(
         "note" if defence["state"] == "soft" else "warning",
         f"The defence is in state {defence['state']}"
         + (" (it only observes)" if defence["mode"] == "observe" else ""),
         (
-            f"{size(defence['used'])} of {size(defence['limit'])} of the {defence['whose']} are used;"
-            f" {count(defence['shed'])} requests were refused",
+            f"{used}{count(defence['shed'])} requests were refused",
             *waits,
             *(f"{each['kind']} ({each['reason']}): {each['before']} -> {each['after']}" for each in done),
         ),
