@@ -18,7 +18,9 @@ import pytest
 from heapwatch.cli.parser import main
 from heapwatch.control.client import Client, ControlError
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+PATIENCE = 150.0
 
 APPLICATIONS = """
 import asyncio, os, socketserver, sys, time
@@ -88,7 +90,7 @@ class Server:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -128,7 +130,7 @@ def serve(
         }
         command = [part.replace("PORT", str(port)) for part in SERVERS[name]]
         server = Server(spawn(sys.executable, *command, env=environment, cwd=tmp_path), port, tmp_path)
-        wait_until(server.answers, timeout=120, what=name)
+        wait_until(server.answers, timeout=PATIENCE, what=name)
         return server
 
     yield start
@@ -156,24 +158,24 @@ def test_a_worker_that_drains_finishes_what_runs(
     answers: list[tuple[int, str]] = []
     slow = threading.Thread(target=lambda: answers.append(server.get("/slow")))
     slow.start()
-    wait_until((server.folder / "begun").exists, timeout=60)
+    wait_until((server.folder / "begun").exists, timeout=PATIENCE)
 
     pid = int((server.folder / "begun").read_text())
     asking = Client(str(server.folder / "run"))
-    wait_until(lambda: asking.has_agent(pid), timeout=60)
+    wait_until(lambda: asking.has_agent(pid), timeout=PATIENCE)
     assert main(["drain", str(pid), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["begun"]
     assert told["running"] == 1
     assert told["graceful"] == (name != "wsgiref")
     if name != "wsgiref":  # it would end only when nothing runs
-        wait_until(lambda: not server_ready(server, pid), timeout=60)
+        wait_until(lambda: not server_ready(server, pid), timeout=PATIENCE)
     (server.folder / "go on").touch()
-    slow.join(60)
+    slow.join(PATIENCE)
     assert answers == [(200, str(pid))]
-    wait_until(lambda: ended(pid), timeout=60, what="its end")
+    wait_until(lambda: ended(pid), timeout=PATIENCE, what="its end")
     if name in REPLACES:
-        wait_until(server.answers, timeout=60, what="another worker")
+        wait_until(server.answers, timeout=PATIENCE, what="another worker")
         assert server.get("/") != (200, str(pid))
     assert "Traceback" not in server.child.output
 
@@ -212,8 +214,8 @@ def test_the_balancer_is_answered_by_one_of_the_workers(
             return b""
 
     # The limit is met from the start, and the worker doesn't grow: it refuses, and its end would not help.
-    wait_until(lambda: told() == b"up ready 10%\n", timeout=60)
-    wait_until(lambda: server.get("/")[0] == 503, timeout=60)
+    wait_until(lambda: told() == b"up ready 10%\n", timeout=PATIENCE)
+    wait_until(lambda: server.get("/")[0] == 503, timeout=PATIENCE)
 
 
 def test_main_process_and_strangers_do_not_drain(
@@ -221,7 +223,7 @@ def test_main_process_and_strangers_do_not_drain(
 ) -> None:
     server = serve("sync")
     asking = Client(str(server.folder / "run"))
-    wait_until(lambda: asking.has_agent(server.child.pid), timeout=60)
+    wait_until(lambda: asking.has_agent(server.child.pid), timeout=PATIENCE)
     assert main(["drain", str(server.child.pid)]) == 1
     assert "serves no HTTP requests" in capsys.readouterr().err
     assert server.get("/")[0] == 200
