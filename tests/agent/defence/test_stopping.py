@@ -288,7 +288,7 @@ def test_other_tasks_of_the_loop_go_on(server: Server) -> None:
         await send({"type": "http.response.body", "body": b"fine"})
 
     async def both() -> list[list[Any]]:
-        return await asyncio.gather(server.ask_asgi(greedy), server.ask_asgi(modest))
+        return list(await asyncio.gather(server.ask_asgi(greedy), server.ask_asgi(modest)))
 
     stopped, served = asyncio.run(both())
     assert stopped[0]["status"] == 507
