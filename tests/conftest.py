@@ -26,7 +26,7 @@ else:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 ROOT = Path(__file__).resolve().parent.parent
-DEADLINE = 120.0
+DEADLINE = 240.0
 """Seconds after which a test gives up waiting: ten times what a slow and busy machine takes."""
 
 
@@ -72,7 +72,7 @@ class Child:
     def _find(self, text: str) -> str | None:
         return next((line for line in list(self.lines) if text in line), None)
 
-    def stop(self, timeout: float = DEADLINE / 2) -> int:
+    def stop(self, timeout: float = DEADLINE / 4) -> int:
         """SIGTERM, then SIGKILL to the whole group after `timeout`; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
