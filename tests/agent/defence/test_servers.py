@@ -119,6 +119,8 @@ def serve(
     monkeypatch.setenv("HEAPWATCH_RUNTIME_DIR", str(tmp_path / "run"))
 
     def start(name: str, **settings: str) -> Server:
+        if SERVERS[name][0] == "-m":
+            pytest.importorskip(SERVERS[name][1])
         port = free_port()
         path = [str(Path(heapwatch.__file__).parent / "bootstrap"), os.environ.get("PYTHONPATH", "")]
         environment = {
@@ -152,8 +154,6 @@ def test_a_worker_that_drains_finishes_what_runs(
     wait_until: Callable[..., Any],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if "uvicorn" in name:
-        pytest.importorskip("uvicorn")
     server = serve(name, defence_grace="0.2")
     answers: list[tuple[int, str]] = []
     slow = threading.Thread(target=lambda: answers.append(server.get("/slow")))
@@ -190,8 +190,6 @@ def server_ready(server: Server, pid: int) -> bool:
 
 @pytest.mark.parametrize("name", ["gthread", "uvicorn"])
 def test_a_request_that_holds_too_much_is_stopped(name: str, serve: Callable[..., Server]) -> None:
-    if name == "uvicorn":
-        pytest.importorskip("uvicorn")
     server = serve(name, defence="act", request_limit="40MiB", request_limit_status="507")
     status, body = server.get("/greedy")
     assert (status, "short of memory" in body) == (507, True)
