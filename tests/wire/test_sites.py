@@ -9,6 +9,7 @@ FROZEN = Frame("_call", "<frozen importlib._bootstrap>", 241)
 MADE = Frame("__create_fn__.<locals>.__init__", "<string>", 2)
 PACKAGE = Frame("Session.get", "/srv/env/lib/python3.12/site-packages/requests/sessions.py", 602)
 DEBIAN = Frame("f", "/usr/lib/python3/dist-packages/yaml/__init__.py", 1)
+COMMAND = Frame("<module>", "/srv/env/bin/gunicorn", 8)
 OWN = Frame("view", "/srv/shop/views.py", 12)
 ORJSON = Frame("[native]", "/srv/env/lib/python3.12/site-packages/orjson/orjson.cpython-312.so", 0)
 ZLIB = Frame("inflateInit2_", "/usr/lib/x86_64-linux-gnu/libz.so.1.2.13", 0)
@@ -27,7 +28,8 @@ def test_a_stack_of_library_code_alone_names_its_innermost_frame() -> None:
 
 def test_the_users_own_frame_is_neither_library_nor_package() -> None:
     assert own_caller((STDLIB, PACKAGE, DEBIAN, MADE, OWN)) == OWN
-    assert own_caller((STDLIB, PACKAGE)) is None
+    assert own_caller((STDLIB, PACKAGE, COMMAND)) is None
+    assert own_caller((PACKAGE, COMMAND._replace(function="work"))) is not None
 
 
 def test_the_line_of_python_answers_for_the_library_it_calls() -> None:

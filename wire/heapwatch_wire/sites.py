@@ -10,6 +10,7 @@ from typing import NamedTuple
 # "<string>" is what namedtuple and dataclasses compile their methods as.
 _STDLIB = re.compile(r"(^<(frozen |string>))|(/lib/python3\.\d+t?/(?!site-packages/|dist-packages/))")
 _INSTALLED = re.compile(r"/(site|dist)-packages/")
+_COMMAND = re.compile(r"/bin/[^/.]+$")
 _NATIVE = re.compile(r"\.so(\.[\d.]+)?$")
 
 
@@ -39,8 +40,10 @@ def is_stdlib(frame: Frame) -> bool:
 
 
 def is_installed(frame: Frame) -> bool:
-    """Whether `frame` belongs to an installed package."""
-    return bool(_INSTALLED.search(frame.file))
+    """Whether `frame` belongs to an installed package, or is the body of a command such as bin/gunicorn."""
+    return bool(_INSTALLED.search(frame.file)) or (
+        frame.function == "<module>" and bool(_COMMAND.search(frame.file))
+    )
 
 
 def is_native(frame: Frame) -> bool:
