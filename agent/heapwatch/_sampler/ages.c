@@ -65,18 +65,24 @@ static void gil_add_live(struct showing *showing, const struct sample *sample, u
                      hook_weight(sample->size, sample->interval), 1);
 }
 
+/* Samples from number `first` on; false: these were the last. */
+static bool gil_show_slice(struct showing *showing, uint32_t first, uint32_t now)
+{
+    bool taken = hook_lock(), more = live.samples.used > first + SLICE;
+    for (uint32_t i = first; i < (more ? first + SLICE : live.samples.used); i++) {
+        const struct sample *sample = hook_pool_at(&live.samples, i);
+        if ((int32_t)(now - sample->birth) >= 0) /* not of those that came meanwhile */
+            gil_add_live(showing, sample, now);
+    }
+    hook_unlock(taken);
+    return more;
+}
+
 static void gil_show_live(struct showing *showing)
 {
     uint32_t now = hook_tick();
-    for (uint32_t first = 1; first < live.samples.used; first += SLICE) {
-        bool taken = hook_lock();
-        for (uint32_t i = first; i < first + SLICE && i < live.samples.used; i++) {
-            const struct sample *sample = hook_pool_at(&live.samples, i);
-            if ((int32_t)(now - sample->birth) >= 0) /* not of those that came meanwhile */
-                gil_add_live(showing, sample, now);
-        }
-        hook_unlock(taken);
-    }
+    for (uint32_t first = 1; gil_show_slice(showing, first, now); first += SLICE)
+        continue;
 }
 
 static PyObject *gil_tuple(const double *totals)

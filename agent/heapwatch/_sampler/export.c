@@ -115,7 +115,7 @@ static void keep_copy(struct sample_copies *copies, uint32_t stack, const struct
 bool gil_copy_samples(const uint64_t *ids, uint32_t stacks, uint32_t limit, struct sample_copies *copies)
 {
     size_t places = (size_t)stacks * limit;
-    uint32_t used = rows.pool.used;
+    uint32_t used = gil_rows_used();
     *copies = (struct sample_copies){.limit = limit, .bytes = sizeof(struct sample) * places + used};
     copies->samples = hook_map(copies->bytes);
     if (!copies->samples)
@@ -168,15 +168,19 @@ PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit)
 
 /* --- figures ------------------------------------------------------------------------------------------------- */
 
-static size_t gil_own_bytes(void)
-{
-    return hook_counted_bytes() + hook_pool_bytes(&live.samples) + gil_tables_bytes() + hook_pool_bytes(&callers.pool);
-}
+/* What threads without the GIL change meanwhile. */
+struct figures {
+    struct live live;
+    uint64_t clock, rows, callers, lifetimes, scopes; /* the last four: refused */
+    uint64_t own_bytes;
+};
 
-static struct live gil_copy_live(void)
+static struct figures gil_copy_figures(void)
 {
     bool taken = hook_lock();
-    struct live copy = live;
+    struct figures copy = {live, rows.clock, rows.refused, callers.refused, lifetimes.refused, hook_scopes_refused,
+                           hook_counted_bytes() + hook_pool_bytes(&live.samples) + hook_pool_bytes(&rows.pool) +
+                               hook_stacks_bytes() + hook_pool_bytes(&lifetimes.pool) + hook_pool_bytes(&callers.pool)};
     hook_unlock(taken);
     return copy;
 }
@@ -185,17 +189,18 @@ PyObject *gil_stats(void)
 {
     ASSERT_GIL();
     bool intact = gil_install_check();
-    struct live now = gil_copy_live();
+    struct figures figures = gil_copy_figures();
+    struct live now = figures.live;
     return Py_BuildValue(
         "{sisisIsIsKsIsIsKsKsKsKsKsKsKsKsKsKsKsKsisisIsdsdsdsdsdsdsdsdsK}", "enabled", (int)hooks.enabled, "native", (int)hooks.native, "interval", now.interval,
         "max_depth", hooks.max_depth, "samples", now.drawn, "live_samples", now.count, "pre_fork_samples", now.inherited,
         "dropped_table_full", now.full, "dropped_displaced", now.displaced, "dropped_stacks", stacks.refused,
-        "dropped_rows", rows.refused, "dropped_callers", callers.refused, "dropped_lifetimes", lifetimes.refused, "dropped_interrupted",
-        (unsigned long long)hook_lock_refused, "dropped_scopes", hook_scopes_refused,
+        "dropped_rows", figures.rows, "dropped_callers", figures.callers, "dropped_lifetimes", figures.lifetimes, "dropped_interrupted",
+        (unsigned long long)hook_lock_refused, "dropped_scopes", figures.scopes,
         "thinned", now.thinned, "interval_doublings", now.doublings, "own_bytes",
-        (unsigned long long)gil_own_bytes(), "padding_bytes", hooks.pad ? now.padding : (uint64_t)0, "hooks_intact", (int)intact,
+        figures.own_bytes, "padding_bytes", hooks.pad ? now.padding : (uint64_t)0, "hooks_intact", (int)intact,
         "watches_frees", (int)install.watches_frees, "rewraps", install.rewraps, "incomplete_since",
         install.incomplete_since, "allocated_bytes", now.alloc_bytes, "allocations", now.alloc_objects, "live_bytes",
         now.live_bytes, "live_objects", now.live_objects, "started", hooks.started, "peak_bytes", now.peak_bytes, "peak_time",
-        hooks.started + (double)now.peak_tick / TICKS_PER_SECOND, "clock", rows.clock);
+        hooks.started + (double)now.peak_tick / TICKS_PER_SECOND, "clock", figures.clock);
 }

@@ -70,14 +70,19 @@ static unsigned *gil_under_way(void)
     return &under_way;
 }
 
-size_t gil_tables_bytes(void)
+uint32_t gil_rows_used(void)
 {
-    return hook_pool_bytes(&rows.pool) + hook_stacks_bytes() + hook_pool_bytes(&lifetimes.pool);
+    bool taken = hook_lock();
+    uint32_t used = rows.pool.used;
+    hook_unlock(taken);
+    return used;
 }
 
 static bool gil_full(void)
 {
-    return hook_stacks_crowded() || hook_rows_crowded();
+    bool taken = hook_lock(), full = hook_stacks_crowded() || hook_rows_crowded();
+    hook_unlock(taken);
+    return full;
 }
 
 bool gil_snapshot_take(struct snapshot *snapshot, const struct wanted *wanted)
@@ -88,14 +93,14 @@ bool gil_snapshot_take(struct snapshot *snapshot, const struct wanted *wanted)
             return false;
         gil_threads_fold(gil_full());
     }
-    *snapshot = (struct snapshot){.bytes = sizeof(struct row) * (rows.pool.used + 1)};
+    uint32_t used = gil_rows_used(); /* threads without the GIL may add to them */
+    *snapshot = (struct snapshot){.bytes = sizeof(struct row) * (used + 1)};
     snapshot->rows = hook_map(snapshot->bytes);
     if (!snapshot->rows) {
         PyErr_NoMemory();
         return false;
     }
     ++*gil_under_way();
-    uint32_t used = rows.pool.used;
     bool taken = hook_lock();
     snapshot->clock = rows.clock;
     for (uint32_t i = 1; i < used; i++)
@@ -136,7 +141,10 @@ static void gil_give_up(uint64_t shown, bool taken_ones)
 /* Of entries that are in use; frames and code objects come with their stacks. */
 static size_t gil_busy_bytes(void)
 {
-    return hook_pool_busy(&rows.pool) + hook_pool_busy(&lifetimes.pool) + hook_stacks_busy();
+    bool taken = hook_lock();
+    size_t bytes = hook_pool_busy(&rows.pool) + hook_pool_busy(&lifetimes.pool) + hook_stacks_busy();
+    hook_unlock(taken);
+    return bytes;
 }
 
 static void gil_tidy(uint64_t shown)

@@ -30,6 +30,6 @@ bool gil_snapshot_take(struct snapshot *snapshot, const struct wanted *wanted);
 void gil_snapshot_drop(struct snapshot *snapshot);
 void gil_snapshot_give_back(const struct snapshot *snapshot);
 
-size_t gil_tables_bytes(void); /* of rows, stacks and their lifetimes */
+uint32_t gil_rows_used(void); /* numbers of rows so far; threads without the GIL may add to them at once */
 
 #endif
