@@ -5,7 +5,9 @@
 Private pages (smaps_rollup: what the process alone pays for) at each stage: bare interpreter, `import
 heapwatch`, sampler started, whole agent with the collector away and with one that answers. Then the reference
 service under gunicorn, three at the same time under the same load: without the agent, with it, and with it
-after searches for holders; reported is the difference to the one without.
+after searches for holders; reported are medians over the last two thirds of the load, and after the searches,
+and the difference to the one without. Beside that stands what the agent says of itself, and how far it is
+off. The services have one malloc arena: with one for each thread they differ by MiB from each other anyway.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ SETTLE = {"agent, collector away": 12.0, "agent, collector up": 25.0}
 SERVICES = ("without", "agent", "searched")
 SEARCHES = 5
 STEP = 10.0
+ACCOUNT = ("says of itself", "off by")
 
 
 def memory(pid: int) -> dict[str, int]:
@@ -135,6 +138,7 @@ def service(kind: str, address: str, folder: Path, rate: float) -> Iterator[int]
         "HEAPWATCH_APP_PASSWORD_COST": "10",
         "HEAPWATCH_RUNTIME_DIR": str(folder),
         "HEAPWATCH_COLLECTOR": address,
+        "MALLOC_ARENA_MAX": "1",
     }
     heapwatch = (sys.executable, "-m", "heapwatch", "app")
     log = folder / "log"
@@ -185,19 +189,25 @@ def measure_services(address: str, folder: Path, minutes: float, rate: float) ->
         mains = {kind: stack.enter_context(service(kind, address, folder, rate)) for kind in SERVICES}
         pids = {kind: children(pid) for kind, pid in mains.items()}
         series = watch(pids, minutes * 60)
+        settled = {"agent": series[len(series) // 3 :]}
         searches = [search_holders(pid, folder / "searched") for pid in pids["searched"]]
-        series += watch(pids, 30)
-        last = {kind: statistics.mean(point[kind] for point in series[-3:]) for kind in SERVICES}
+        settled["searched"] = watch(pids, 60)
         told = {
             kind: statistics.mean(reported(pid, folder / kind) for pid in pids[kind]) for kind in SERVICES[1:]
         }
         return {
-            "private": last,
-            "added": {kind: last[kind] - last["without"] for kind in SERVICES[1:]},
+            "private": {
+                kind: statistics.median(point[kind] for point in settled.get(kind, settled["agent"]))
+                for kind in SERVICES
+            },
+            "added": {
+                kind: statistics.median(point[kind] - point["without"] for point in points)
+                for kind, points in settled.items()
+            },
             "by_mapping": {kind: [kinds(pid) for pid in group] for kind, group in pids.items()},
             "reported": told,
             "searches": searches,
-            "series": series,
+            "series": [*series, *settled["searched"]],
         }
 
 
@@ -211,19 +221,24 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
             [name, *(kib(size) for kind in bare for size in (sizes[kind], sizes[kind] - bare[kind]))]
             for name, sizes in stages.items()
         ]
-        for row, sizes in zip(rows, stages.values(), strict=True):
-            row.append(kib(sizes["reported"]) if "reported" in sizes else "")
-        columns = ["stage", "private", "added", "RSS", "added", "says of itself"]
+        for number, sizes in enumerate(stages.values()):
+            rows[number] += account(sizes.get("reported", 0), sizes["private"] - bare["private"])
+        columns = ["stage", "private", "added", "RSS", "added", *ACCOUNT]
         made.append(Table("An interpreter (KiB)", columns, rows))
     if "services" in result:
         services = result["services"]
-        rows = [
-            [kind, kib(size), *(kib(services[figure].get(kind, 0)) for figure in ("added", "reported"))]
-            for kind, size in services["private"].items()
-        ]
-        columns = ["service", "private", "added", "says of itself"]
+        rows = []
+        for kind, size in services["private"].items():
+            added = services["added"].get(kind, 0)
+            rows.append([kind, kib(size), kib(added), *account(services["reported"].get(kind, 0), added)])
+        columns = ["service", "private", "added", *ACCOUNT]
         made.append(Table("A worker of the reference service (KiB)", columns, rows))
     return made
+
+
+def account(reported: float, added: float) -> list[str]:
+    """What an agent says of itself, and how far that is from what it adds; nothing without an agent."""
+    return [kib(reported), f"{reported / added - 1:+.0%}"] if reported and added else ["", ""]
 
 
 def kib(size: float) -> str:

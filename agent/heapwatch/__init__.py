@@ -7,9 +7,13 @@ Importing starts nothing, and loads nothing either before the first use: parts o
 sampler, serve without the rest.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing would be loaded before what loading takes is measured
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from heapwatch_wire.config import ConfigError
 
     from heapwatch.door import (

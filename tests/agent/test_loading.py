@@ -5,11 +5,96 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
 import pytest
-from heapwatch.loading import Loading
+from heapwatch.loading import DENSITY, Loading
 
 MIB = 1 << 20
+MEASURED = """
+import json, sys
+sys.path.insert(0, {folder!r})
+def private():
+    text = open("/proc/self/smaps_rollup").read()
+    return 1024 * int(text.partition("Private_Dirty:")[2].split()[0])
+begin = private()
+{program}
+end = private()
+said = 0
+if "heapwatch" in sys.modules:
+    status = heapwatch.status()
+    said = status["memory"] + status["sampler"]["own_bytes"] + status["sampler"]["padding_bytes"]
+print(json.dumps([end - begin, said]))
+"""
+SERVICE = """
+import base64, contextlib, contextvars, ctypes, dataclasses, decimal, fractions, inspect, ipaddress, json
+import logging, pathlib, random, signal, statistics, string, struct, textwrap, threading, typing, weakref
+import urllib.parse, importlib.util
+"""
+START = "import heapwatch; heapwatch.start('shop', collector='http://127.0.0.1:9')"
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Callable[[str], tuple[int, int]]:
+    """Private bytes that a program takes in a process of its own, and those that the agent says it took."""
+    (tmp_path / "shop.py").write_text(SERVICE)
+
+    def run(program: str) -> tuple[int, int]:
+        code = MEASURED.format(folder=str(tmp_path), program=program)
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        taken, said = json.loads(done.stdout)
+        return taken, said
+
+    return run
+
+
+def test_what_the_agent_says_of_itself_is_what_it_takes(measured: Callable[[str], tuple[int, int]]) -> None:
+    taken, said = measured(START)
+    assert said == pytest.approx(taken, rel=0.25)
+
+
+@pytest.mark.parametrize("order", [f"{START}; import shop", f"import shop; {START}"])
+def test_what_the_service_would_have_loaded_is_not_the_agents(
+    measured: Callable[[str], tuple[int, int]], order: str
+) -> None:
+    service, _ = measured("import shop")
+    taken, said = measured(order)
+    assert said == pytest.approx(taken - service, rel=0.35)
+
+
+def module(folder: Path, name: str, bytes_of_source: int = 0, **names: object) -> ModuleType:
+    made = ModuleType(name)
+    if bytes_of_source:
+        made.__file__ = str(folder / f"{name}.py")
+        Path(made.__file__).write_bytes(b"#" * bytes_of_source)
+    vars(made).update(names)
+    return made
+
+
+def test_modules_that_the_service_names_later_are_its_own(tmp_path: Path) -> None:
+    def function() -> None:
+        """Of the module `text`."""
+
+    function.__module__ = "text"
+    first = module(tmp_path, "first", 1000)
+    text = module(tmp_path, "text", 2000, first=first)
+    loaded = {"text.part": module(tmp_path, "text.part")}
+    loading = Loading(loaded)
+    loading.measure(lambda: loaded.update({"heapwatch": module(tmp_path, "heapwatch", 1000)}))
+    loading.measure(lambda: loaded.update({"first": first, "text": text}))
+    loading.bytes = 100_000
+    assert loading.own_bytes() == 100_000
+    loaded["shop"] = module(tmp_path, "shop", text=Unfriendly(), read=function)
+    assert loading.own_bytes() == round(100_000 * DENSITY / (DENSITY + 3))
+
+
+class Unfriendly:
+    """A proxy that must not be asked anything."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise AssertionError(f"asked for {name}")
 
 
 def test_what_loading_leaves_in_memory_is_measured() -> None:

@@ -295,7 +295,7 @@ METRICS: tuple[Metric, ...] = (
         "heapwatch.agent.memory",
         "gauge",
         "By",
-        "Memory of the agent beside the sampler's: modules as loaded, objects by estimate.",
+        "Memory of the agent beside the sampler's: modules that only it uses, objects by estimate.",
     ),
     Metric("heapwatch.agent.queue", "gauge", "{delivery}", "Deliveries waiting."),
     # Requests.
