@@ -127,3 +127,23 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         text=True,
     )
     assert "module 'heapwatch' has no attribute 'nothing'" in done.stderr
+
+
+@pytest.mark.parametrize("pretence", ["sys.version_info = (3, 14, 0)", "sys.abiflags = 't'"])
+def test_a_python_that_is_not_known_gets_the_agent_without_sampler_and_one_line(pretence: str) -> None:
+    code = f"""
+import heapwatch, json, sys
+sys.modules["heapwatch._sampler"] = None  # it isn't built there
+heapwatch.status()
+{pretence}
+heapwatch.start("shop", collector="")
+status = heapwatch.status()
+heapwatch.stop()
+print(json.dumps([status["running"], status["sampler"]]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    running, sampler = json.loads(done.stdout)
+    assert running
+    assert list(sampler) == ["reason"]
+    assert done.stderr.splitlines() == [f"heapwatch: no allocations are sampled: {sampler['reason']}"]
+    assert "is none of CPython 3.11, 3.12 and 3.13 with the GIL" in sampler["reason"]
