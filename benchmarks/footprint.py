@@ -46,6 +46,8 @@ SETTLE = {"agent, collector away": 12.0, "agent, collector up": 25.0}
 SERVICES = ("without", "agent", "searched")
 SEARCHES = 5
 STEP = 10.0
+PATIENCE = 300.0
+"""Seconds for an answer from a busy machine."""
 ACCOUNT = ("says of itself", "off by")
 
 
@@ -113,7 +115,7 @@ def stage(name: str, address: str, folder: Path) -> dict[str, int]:
 
 def reported(pid: int, folder: Path) -> int:
     """What an agent says of itself: tables, padding of sampled blocks, modules and objects, in bytes."""
-    status = Client(str(folder)).call(pid, "stats")["agent"]
+    status = Client(str(folder), PATIENCE).call(pid, "stats")["agent"]
     sampler = status["sampler"]
     return int(sampler["own_bytes"] + sampler["padding_bytes"] + status["memory"])
 
@@ -155,7 +157,7 @@ def service(kind: str, address: str, folder: Path, rate: float) -> Iterator[int]
 
 def search_holders(pid: int, folder: Path) -> list[str]:
     """Search what holds the objects of the largest sites of a process; the first sentence of each answer."""
-    client = Client(str(folder))
+    client = Client(str(folder), PATIENCE)
     sites = client.call(pid, "top", limit=SEARCHES)["sites"]
     found = []
     for site in sites:
