@@ -11,6 +11,7 @@ from heapwatch_wire.config import ConfigError
 from heapwatch.decorating import Function
 from heapwatch.failures import logger
 from heapwatch.host import Host
+from heapwatch.instrument.adapters import look_inside
 from heapwatch.instrument.asgi import Application, AsgiMiddleware
 from heapwatch.instrument.optional import refuse_when_short
 from heapwatch.instrument.tag import Tag
@@ -129,11 +130,16 @@ def checkpoint(name: str) -> PhaseReport | None:
 
 def wsgi(application: WSGIApplication) -> WSGIApplication:
     """`application`, measured request by request. Flask and Django applications are measured without this."""
+    look_inside()
     return WsgiMiddleware(application, host.resident.requests)
 
 
 def asgi(application: Application) -> Application:
-    """`application`, measured request by request. Starlette, FastAPI and Django are measured without this."""
+    """`application`, measured request by request. Starlette, FastAPI and Django are measured without this.
+
+    It is a middleware for frameworks that take one, too: `app.add_middleware(heapwatch.asgi)`.
+    """
+    look_inside()
     return AsgiMiddleware(application, host.resident.requests)
 
 

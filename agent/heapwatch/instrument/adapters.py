@@ -6,6 +6,7 @@ Adapters are named here and not imported: a process loads those of the libraries
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -24,6 +25,7 @@ SERVING = {
 """Modules in which requests and tasks begin and end; functions here that take such a module and Requests."""
 
 INSIDE = {
+    "flask.ctx": "flask.instrument_routes",
     "starlette.routing": "starlette.instrument_routing",
     "fastapi.routing": "starlette.instrument_fastapi_routing",
     "django.core.handlers.base": "django.instrument_routes",
@@ -39,9 +41,15 @@ INSIDE = {
 
 
 def install(requests: Requests) -> None:
-    """Instrument what is imported, now or later. Call it once in a process."""
+    """Measure all applications that are imported, now or later. Call it once in a process."""
     for name, serve in SERVING.items():
         when_imported(name, _bound(serve, requests))
+    look_inside()
+
+
+@cache
+def look_inside() -> None:
+    """Have routes, statements and templates told to requests that are measured, from the first call on."""
     for name, action in INSIDE.items():
         when_imported(name, _bound(action))
 

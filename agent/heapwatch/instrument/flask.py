@@ -1,33 +1,38 @@
-"""Flask: every application is measured, by route template."""
+"""Flask: applications are measured by route template."""
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from types import ModuleType
 from typing import Any
 
-from heapwatch.instrument.requests import Request, Requests
-from heapwatch.instrument.wsgi import serve
-from heapwatch.scopes import CURRENT
+from heapwatch.instrument.requests import Requests
+from heapwatch.instrument.wsgi import request_of, serve
 
 
 def instrument(flask: ModuleType, requests: Requests) -> None:
-    """Wrap `Flask.wsgi_app` of the module `flask` and listen for matched routes."""
+    """Wrap `Flask.wsgi_app` of the module `flask`."""
     original = flask.Flask.wsgi_app
 
     def wsgi_app(self: Any, environ: Any, start_response: Any) -> Any:
         return serve(partial(original, self), requests, environ, start_response)
 
     flask.Flask.wsgi_app = wsgi_app
-    flask.request_started.connect(matched, weak=False)
 
 
-def matched(sender: Any, **_: Any) -> None:
-    """Flask has found the route of the running request."""
-    flask = sys.modules["flask"]
-    running = CURRENT.get()
-    if isinstance(running, Request):
-        rule = flask.request.url_rule
-        if rule is not None:
-            running.matched(rule.rule)
+def instrument_routes(ctx: ModuleType) -> None:
+    """Listen in the module `flask.ctx` for matched routes.
+
+    The signal request_started would tell them later and at several times the cost.
+    """
+    context: Any = vars(ctx).get("RequestContext") or vars(ctx)["AppContext"]  # one thing since Flask 3.2
+    original = context.match_request
+
+    def match_request(self: Any) -> None:
+        original(self)
+        asked = self.request
+        request = request_of(asked.environ)
+        if request is not None and asked.url_rule is not None:
+            request.matched(asked.url_rule.rule)
+
+    context.match_request = match_request

@@ -17,6 +17,12 @@ REQUEST_KEY = "heapwatch.request"
 """Where the environment carries the running Request, for frameworks that learn the route later."""
 
 
+def request_of(environ: WSGIEnvironment) -> Request | None:
+    """The request that a framework serves with `environ`."""
+    found = environ.get(REQUEST_KEY)
+    return found if isinstance(found, Request) else None
+
+
 class WsgiMiddleware:
     """Wraps a WSGI application; frameworks say the route: `environ["heapwatch.request"].matched(route)`."""
 

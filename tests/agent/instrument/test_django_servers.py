@@ -1,4 +1,4 @@
-"""Django under a real gunicorn and a real uvicorn: routes, statements, templates."""
+"""Django under a real gunicorn and a real uvicorn: by itself and by its middleware."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ settings.configure(
     SECRET_KEY="x", ALLOWED_HOSTS=["*"], ROOT_URLCONF="shop", INSTALLED_APPS=[],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "shop.db"}},
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
+    MIDDLEWARE=os.environ["MIDDLEWARE"].split(), HEAPWATCH={"enabled": True},
 )
 import django
 django.setup()
@@ -55,10 +56,29 @@ app = get_asgi_application() if os.environ["SERVER"] == "asgi" else get_wsgi_app
 """
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
+AUTOMATIC = {"MIDDLEWARE": ""}
+EXPLICIT = {
+    "MIDDLEWARE": "heapwatch.django.Middleware",
+    "HEAPWATCH_ENABLED": "off",
+    "HEAPWATCH_INSTRUMENT": "off",
+}
+BOTH = {"MIDDLEWARE": "heapwatch.django.Middleware"}
+
+
+@pytest.fixture(
+    params=[
+        ("gunicorn", "wsgi", AUTOMATIC),
+        ("uvicorn", "asgi", AUTOMATIC),
+        ("gunicorn", "wsgi", EXPLICIT),
+        ("uvicorn", "asgi", EXPLICIT),
+        ("gunicorn", "wsgi", BOTH),
+    ],
+    ids=["wsgi", "asgi", "wsgi-middleware", "asgi-middleware", "wsgi-both"],
+)
 def served(request: pytest.FixtureRequest) -> Served:
-    start: Callable[..., Any] = request.getfixturevalue("gunicorn" if request.param == "wsgi" else "uvicorn")
-    served: Served = start(DJANGO, SERVER=request.param)
+    server, protocol, environment = request.param
+    start: Callable[..., Any] = request.getfixturevalue(server)
+    served: Served = start(DJANGO, SERVER=protocol, **environment)
     return served
 
 

@@ -149,10 +149,11 @@ def test_flask_routes_name_the_work_without_a_change_to_the_application(
     requests: Requests, sampler: ScriptedSampler
 ) -> None:
     flask = pytest.importorskip("flask")
-    from heapwatch.instrument.flask import instrument
+    from heapwatch.instrument.flask import instrument, instrument_routes
 
-    original = flask.Flask.wsgi_app
+    original, match_request = flask.Flask.wsgi_app, flask.ctx.RequestContext.match_request
     instrument(flask, requests)
+    instrument_routes(flask.ctx)
     try:
         app = flask.Flask("shop")
         seen = []
@@ -172,9 +173,7 @@ def test_flask_routes_name_the_work_without_a_change_to_the_application(
         assert "Internal Server Error" in client.get("/broken").text
         assert "Not Found" in client.get("/nowhere").text
     finally:
-        flask.Flask.wsgi_app = original
-        for receiver in list(flask.request_started.receivers.values()):
-            flask.request_started.disconnect(receiver)
+        flask.Flask.wsgi_app, flask.ctx.RequestContext.match_request = original, match_request
     assert seen == ["GET /p/<int:number>"] * 2
     assert counted(requests) == {
         ("GET /p/<int:number>", "200"): 2,

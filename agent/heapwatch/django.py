@@ -1,0 +1,69 @@
+"""Django middleware, for services that say in code what they use. First of all:
+
+    MIDDLEWARE = ["heapwatch.django.Middleware", ...]
+    HEAPWATCH = {"service": "shop"}  # settings of heapwatch.start, if any
+
+Nothing is counted twice where Django is measured without it as well.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from heapwatch.door import host, start
+from heapwatch.instrument.adapters import look_inside
+from heapwatch.instrument.asgi import by_steps
+from heapwatch.instrument.requests import Request
+from heapwatch.instrument.traces import trace_of
+from heapwatch.instrument.work import current
+
+
+class Middleware:
+    """Starts the agent unless it runs, and measures the requests that go through it, under WSGI and ASGI."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        start(**getattr(sys.modules["django.conf"].settings, "HEAPWATCH", {}))
+        look_inside()
+        self._get_response = get_response
+        asgiref = sys.modules["asgiref.sync"]
+        self._awaits = asgiref.iscoroutinefunction(get_response)
+        if self._awaits:
+            asgiref.markcoroutinefunction(self)
+
+    def __call__(self, request: Any) -> Any:
+        """The response, or what awaits it."""
+        if isinstance(current(), Request):  # the one around measures
+            return self._get_response(request)
+        work = host.resident.requests.begin(request.method or "")
+        return self._respond_later(work, request) if self._awaits else self._respond(work, request)
+
+    def _respond(self, work: Request, request: Any) -> Any:
+        try:
+            response = self._get_response(request)
+        except BaseException:
+            work.end()
+            raise
+        return _answered(work, request, response)
+
+    async def _respond_later(self, work: Request, request: Any) -> Any:
+        try:
+            awaited: Awaitable[Any] = self._get_response(request)
+            response = await (by_steps(work, awaited) if work.measures_cpu else awaited)
+        except BaseException:
+            work.end()
+            raise
+        return _answered(work, request, response)
+
+
+def _answered(work: Request, request: Any, response: Any) -> Any:
+    """A response that is still being made keeps the request running until the server closes it."""
+    work.started(response.status_code, trace_of(request.META.get("HTTP_TRACEPARENT")))
+    if not response.streaming:
+        work.end()
+    response._resource_closers.append(work.sent)
+    return response
