@@ -39,13 +39,14 @@ class Middleware:
         """The response, or what awaits it."""
         if isinstance(current(), Request):  # the one around measures
             return self._get_response(request)
-        work = host.resident.requests.begin(request.method or "")
+        work = host.resident.requests.begin(request.method or "", request.scheme)
         return self._respond_later(work, request) if self._awaits else self._respond(work, request)
 
     def _respond(self, work: Request, request: Any) -> Any:
         try:
             response = self._get_response(request)
-        except BaseException:
+        except BaseException as error:
+            work.failed(error)
             work.end()
             raise
         return _answered(work, request, response)
@@ -54,7 +55,8 @@ class Middleware:
         try:
             awaited: Awaitable[Any] = self._get_response(request)
             response = await (by_steps(work, awaited) if work.measures_cpu else awaited)
-        except BaseException:
+        except BaseException as error:
+            work.failed(error)
             work.end()
             raise
         return _answered(work, request, response)

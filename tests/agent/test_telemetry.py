@@ -78,7 +78,7 @@ def telemetry(sampler: ScriptedSampler, container: CgroupReader, tmp_path: Path)
     requests = Requests(sampler)
     request = requests.begin("GET")
     request.matched("/p/<int:id>")
-    request.started(200)
+    request.started(503)
     request.end()
     requests.begin_task("task shop.resize").end()
     sampler.rows = [Row(1, (), False, request.label, "", 1.0, 100.0, 2.0, 200.0)]

@@ -304,7 +304,7 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
         "s",
         "Duration of HTTP server requests.",
-        ("http.request.method", "http.route", "http.response.status_code"),
+        ("http.request.method", "url.scheme", "http.route", "http.response.status_code", "error.type"),
         DURATION_BUCKETS,
     ),
     Metric(

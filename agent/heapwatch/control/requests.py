@@ -38,6 +38,9 @@ def requests(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sums(totals: Totals) -> dict[str, Any]:
     durations = totals.outcomes.items()
+    statuses: Counter[str] = Counter()
+    for outcome, taken in durations:
+        statuses[outcome.status] += _count(taken)
     every = Distribution(DURATION_BUCKETS)
     for _, taken in durations:
         every.merge(taken)
@@ -45,7 +48,7 @@ def _sums(totals: Totals) -> dict[str, Any]:
         "name": totals.endpoint.name,
         "kind": totals.endpoint.kind,
         "requests": totals.requests,
-        "outcomes": {outcome: _count(taken) for outcome, taken in durations},
+        "outcomes": dict(statuses),
         "seconds": every.sum,
         "durations": {"bounds": every.buckets, "counts": every.counts},
         "allocated": totals.allocated.sum,

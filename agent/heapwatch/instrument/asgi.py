@@ -42,7 +42,7 @@ class AsgiMiddleware:
             await refusal.answer_asgi(send)
             return
         request = scope[REQUEST_KEY] = (
-            self._requests.begin(scope["method"])
+            self._requests.begin(scope["method"], scope.get("scheme", "http"))
             if scope["type"] == "http"
             else self._requests.begin_connection()
         )
@@ -64,6 +64,9 @@ class AsgiMiddleware:
                 raise
             request.started(refusal.status)
             await refusal.answer_asgi(send)
+        except BaseException as error:
+            request.failed(error)
+            raise
         finally:
             request.sent()
 

@@ -19,7 +19,7 @@ def instrument(signals: ModuleType, requests: Requests) -> None:
     def ended(sender: Any, task: Any, state: str | None = None, **_: Any) -> None:
         work = getattr(task.request, _RUNNING, None)
         if work is not None:
-            work.outcome = (state or "unknown").lower()
+            work.status = (state or "unknown").lower()
             work.end()
             requests.in_flight.boundary()
 

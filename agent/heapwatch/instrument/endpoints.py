@@ -28,6 +28,15 @@ class Endpoint(NamedTuple):
     route: str = ""
 
 
+class Outcome(NamedTuple):
+    """How pieces of work ended: the status of a response or a word; the type of the exception, if one was
+    raised; the scheme of the URL, "http" or "https", of HTTP requests."""
+
+    status: str
+    error: str = ""
+    scheme: str = ""
+
+
 class Repeat(NamedTuple):
     """A statement that one request executed again and again: in how many requests, how often at most, by
     which line of the application."""
@@ -38,9 +47,11 @@ class Repeat(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What one request came to. Seconds; estimated bytes and blocks; `cpu` None when unknown."""
+    """What one request came to: its Outcome; seconds; estimated bytes and blocks; `cpu` None when unknown."""
 
-    outcome: str
+    status: str
+    error: str
+    scheme: str
     seconds: float
     cpu: float | None
     gc_seconds: float
@@ -61,7 +72,7 @@ class Totals:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.requests = 0
-        self.outcomes: dict[str, Distribution] = {}
+        self.outcomes: dict[Outcome, Distribution] = {}
         self.allocated = Distribution(SIZE_BUCKETS)
         self.peak = Distribution(SIZE_BUCKETS)
         self.cpu = Distribution(PAUSE_BUCKETS)
@@ -74,7 +85,7 @@ class Totals:
     def add(self, ended: Ended) -> None:
         """Count one request."""
         self.requests += 1
-        self._outcome(ended.outcome).add(ended.seconds, ended.trace)
+        self._outcome(Outcome(ended.status, ended.error, ended.scheme)).add(ended.seconds, ended.trace)
         self.allocated.add(ended.allocated, ended.trace)
         self.peak.add(ended.peak)
         if ended.cpu is not None:
@@ -107,11 +118,11 @@ class Totals:
         made.merge(self)
         return made
 
-    def _outcome(self, outcome: str) -> Distribution:
+    def _outcome(self, outcome: Outcome) -> Distribution:
         found = self.outcomes.get(outcome)
         if found is None:
-            known = len(self.outcomes) < MAX_OUTCOMES
-            found = self.outcomes.setdefault(outcome if known else "", Distribution(DURATION_BUCKETS))
+            known = outcome if len(self.outcomes) < MAX_OUTCOMES else Outcome("")
+            found = self.outcomes.setdefault(known, Distribution(DURATION_BUCKETS))
         return found
 
     def _note(self, statement: str, repeat: Repeat) -> None:

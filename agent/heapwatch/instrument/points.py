@@ -10,7 +10,7 @@ from heapwatch_wire.metrics import BY_NAME
 from heapwatch_wire.otlp import Histogram, Number, Point
 
 from heapwatch.instrument.distribution import Distribution
-from heapwatch.instrument.endpoints import MAX_ENDPOINTS, Endpoint, Totals
+from heapwatch.instrument.endpoints import MAX_ENDPOINTS, Endpoint, Outcome, Totals
 from heapwatch.sampler import NO_LABEL, OTHER_ENDPOINTS, Sampler
 
 Key = TypeVar("Key", bound=Hashable)
@@ -70,16 +70,23 @@ def live_points(sampler: Sampler) -> Iterator[Point]:
         yield Number(BY_NAME["heapwatch.endpoint.live"], size, {"heapwatch.endpoint": name})
 
 
-def duration_attributes(endpoint: Endpoint, outcome: str) -> tuple[str, dict[str, str]]:
-    """Name of the duration metric of such requests, and its attributes."""
+def duration_attributes(endpoint: Endpoint, outcome: Outcome) -> tuple[str, dict[str, str]]:
+    """Name of the duration metric of such requests, and its attributes.
+
+    Those of HTTP requests are as OpenTelemetry's semantic conventions have them (HTTP metrics, 1.23): what is
+    unknown is left out, and an error has the type of the exception, or the status where none is known.
+    """
+    status, error, scheme = outcome
     if endpoint.kind != "request":
-        return "heapwatch.task.duration", {"heapwatch.endpoint": endpoint.name, "heapwatch.outcome": outcome}
-    attributes = {"http.request.method": endpoint.method}
-    if endpoint.route:
-        attributes["http.route"] = endpoint.route
-    if outcome:
-        attributes["http.response.status_code"] = outcome
-    return "http.server.request.duration", attributes
+        return "heapwatch.task.duration", {"heapwatch.endpoint": endpoint.name, "heapwatch.outcome": status}
+    attributes = {
+        "http.request.method": endpoint.method,
+        "url.scheme": scheme,
+        "http.route": endpoint.route,
+        "http.response.status_code": status,
+        "error.type": error or (status if status.startswith("5") else ""),
+    }
+    return "http.server.request.duration", {name: value for name, value in attributes.items() if value}
 
 
 def _histogram(name: str, distribution: Distribution, attributes: dict[str, str]) -> Histogram:

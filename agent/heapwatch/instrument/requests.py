@@ -75,10 +75,12 @@ class Requests:
         """Whether the CPU time of the next piece of work is to be measured: two system calls or more."""
         return self._chance.random() < self.cpu_share
 
-    def begin(self, method: str) -> Request:
+    def begin(self, method: str, scheme: str = "http") -> Request:
         """An HTTP request that starts in this context."""
         self.serving = True
-        return Request(self, method if method in _METHODS else OTHER)
+        request = Request(self, method if method in _METHODS else OTHER)
+        request.scheme = scheme
+        return request
 
     def begin_connection(self) -> Request:
         """A WebSocket that opens in this context."""
@@ -122,12 +124,12 @@ class Request(Work):
 
     __slots__ = ("_kind", "_method", "answering", "prefix")
 
-    def __init__(self, requests: Requests, method: str, kind: Kind = "request", outcome: str = "500") -> None:
+    def __init__(self, requests: Requests, method: str, kind: Kind = "request", status: str = "500") -> None:
         self._method = method
         self._kind: Kind = kind
         self.answering = False
         self.prefix = ""  # of the routes that may follow
-        super().__init__(requests, requests.find(kind, method), outcome)
+        super().__init__(requests, requests.find(kind, method), status)
 
     def matched(self, route: str) -> None:
         """The request belongs to the route template `route`, such as "/p/<int:id>"."""
@@ -137,12 +139,8 @@ class Request(Work):
     def started(self, status: int, trace: Trace | None = None) -> None:
         """The response begins, with this status (0 when it is no number)."""
         self.answering = True
-        self.outcome = str(status) if status else ""
+        self.status = str(status) if status else ""
         self.trace = trace
-
-    def failed(self) -> None:
-        """The application raised an exception, so the server answers 500, unless the response has begun."""
-        self.outcome = "500"
 
     def sent(self) -> None:
         """The server has sent the response: `end`, and a moment at which work delays no client."""

@@ -27,8 +27,8 @@ class Tag:
         traceback: TracebackType | None,
     ) -> None:
         if self._work is not None:
-            if kind is not None:
-                self._work.outcome = "failure"
+            if error is not None:
+                self._work.failed(error)
             self._work.end()
 
     def __call__(self, function: Function) -> Function:

@@ -43,14 +43,17 @@ class Work(Scope):
         "_template_depth",
         "_template_seconds",
         "_thread",
-        "outcome",
+        "error",
+        "scheme",
+        "status",
         "trace",
     )
 
-    def __init__(self, requests: Requests, known: Known, outcome: str) -> None:
+    def __init__(self, requests: Requests, known: Known, status: str) -> None:
         self._requests: Requests | None = None  # until it runs, for __del__
         self._endpoint, self.label = known
-        self.outcome = outcome
+        self.status = status
+        self.error = self.scheme = ""
         self.trace: Trace | None = None
         self._statements: Statements | None = None
         self._template_depth = 0
@@ -122,6 +125,12 @@ class Work(Scope):
         """Whoever waits for the work has the answer: its duration ends, though more may be done."""
         self._seconds = time.perf_counter() - self._began
 
+    def failed(self, error: BaseException) -> None:
+        """`error` came out of the work."""
+        self.error = type(error).__qualname__
+        if self._endpoint.kind != "request":
+            self.status = "failure"
+
     def end(self) -> None:
         """The work is done, or failed: count it."""
         requests, self._requests = self._requests, None
@@ -142,7 +151,9 @@ class Work(Scope):
         if done is not None and self._around is not None:
             self._around.take_over(done)
         return Ended(
-            self.outcome,
+            self.status,
+            self.error,
+            self.scheme,
             seconds,
             cpu,
             gc_now - self._gc_began,

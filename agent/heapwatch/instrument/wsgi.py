@@ -44,7 +44,9 @@ def serve(
     guard = requests.guard
     if guard is not None and (refusal := guard.refuse(environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"])):
         return refusal.answer_wsgi(start_response)
-    request = environ[REQUEST_KEY] = requests.begin(environ.get("REQUEST_METHOD", ""))
+    request = environ[REQUEST_KEY] = requests.begin(
+        environ.get("REQUEST_METHOD", ""), environ.get("wsgi.url_scheme", "http")
+    )
 
     def start(
         status: str,
@@ -66,8 +68,9 @@ def serve(
         request.started(refusal.status)
         request.end()
         return refusal.answer_wsgi(start_response)
-    except BaseException:
-        request.failed()
+    except BaseException as error:
+        request.failed(error)
+        request.status = "500"  # which the server answers, whatever the application has begun
         request.end()
         raise
     complete = isinstance(body, list | tuple)
@@ -102,6 +105,9 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._body
+        except Exception as error:
+            self._request.failed(error)
+            raise
         finally:
             self._request.end()
 

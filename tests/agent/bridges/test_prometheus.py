@@ -141,8 +141,8 @@ def test_workers_of_gunicorn_add_up_on_one_page_and_what_ended_ones_did_stays(
     wait_until(answers)
     pids = {get("/keep") for _ in range(40)}
     assert len(pids) >= 3, "workers were not recycled"
-    requests = 'http_server_request_duration_seconds_count{http_request_method="GET",'
-    requests += 'http_response_status_code="200",http_route="/keep"}'
+    requests = 'http_server_request_duration_seconds_count{error_type="",http_request_method="GET",'
+    requests += 'http_response_status_code="200",http_route="/keep",url_scheme="http"}'
     retained = 'heapwatch_endpoint_retained_bytes_total{heapwatch_endpoint="GET /keep"}'
     wait_until(lambda: value(get("/metrics"), requests) >= 40)
     page = get("/metrics")

@@ -26,7 +26,7 @@ def counted():
         live[name] = live.get(name, 0) + row.inuse_bytes
     return json.dumps({"live": live, "running": len(kept.requests.in_flight.running), "endpoints": {
         totals.endpoint.name: {
-            "outcomes": {outcome: sum(d.counts) for outcome, d in totals.outcomes.items()},
+            "outcomes": {outcome.status: sum(d.counts) for outcome, d in totals.outcomes.items()},
             "seconds": sum(d.sum for d in totals.outcomes.values()) / totals.requests,
             "allocated": totals.allocated.sum / totals.requests,
             "retained": totals.retained / totals.requests,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 
 if TYPE_CHECKING:
     from conftest import Served
@@ -15,7 +19,8 @@ pytestmark = pytest.mark.integration
 
 FASTAPI = """
 import asyncio, time
-from fastapi import APIRouter, BackgroundTasks, FastAPI
+import heapwatch
+from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -68,14 +73,52 @@ async def stream():
             yield b"part"
     return StreamingResponse(parts())
 
+@app.websocket("/chat/{room}")
+async def chat(socket: WebSocket):
+    await socket.accept()
+    async for text in socket.iter_text():
+        kept.append([bytes(1000) for _ in range(1000)])
+        if text == "fail":
+            raise ValueError
+        await socket.send_text(text.upper())
+
 @app.get("/counted")
 async def tell():
     return Response(counted())
 
 app.include_router(router, prefix="/api")
+app.add_middleware(heapwatch.asgi)
 old = Route("/page/{name}", lambda request: PlainTextResponse("old"))
 app.mount("/old/{tenant}", Starlette(routes=[old]))
 """
+
+
+class WebSocket:
+    """A client that speaks in turn with its server."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=90)
+        self._protocol = WSConnection(ConnectionType.CLIENT)
+        self._socket.sendall(self._protocol.send(Request(host="127.0.0.1", target=path)))
+        assert isinstance(self._next(), AcceptConnection)
+
+    def send(self, text: str) -> None:
+        self._socket.sendall(self._protocol.send(TextMessage(text)))
+
+    def ask(self, text: str) -> str:
+        """The answer."""
+        self.send(text)
+        return str(self._next().data)
+
+    def close(self) -> None:
+        self._socket.sendall(self._protocol.send(CloseConnection(code=1000)))
+        self._socket.close()
+
+    def _next(self) -> Any:
+        while True:
+            for event in self._protocol.events():
+                return event
+            self._protocol.receive_data(self._socket.recv(4096))
 
 
 @pytest.fixture
@@ -109,7 +152,31 @@ def test_plain_functions_run_in_threads_and_count_for_their_request(fastapi: Ser
     assert first["cpu"] >= 0.05
 
 
-def test_routes_statuses_and_traces(fastapi: Served) -> None:
+def test_a_websocket_is_one_piece_of_work_from_its_opening_to_its_end(
+    fastapi: Served, wait_until: Callable[..., None]
+) -> None:
+    with closing(WebSocket(fastapi.port, "/chat/blue")) as socket:
+        assert [socket.ask(text) for text in ("a", "b")] == ["A", "B"]
+        assert fastapi.counted()["running"] == 2, "it and the one that asks"
+    failing = WebSocket(fastapi.port, "/chat/red")
+    failing.send("fail")
+    name = "WEBSOCKET /chat/{room}"
+    wait_until(lambda: fastapi.endpoints().get(name, {}).get("outcomes") == {"success": 1, "failure": 1})
+    failing.close()
+    chat = fastapi.endpoints()[name]
+    assert chat["retained"] == pytest.approx(1.5 * 1_033_000, rel=0.2)
+    assert fastapi.counted()["live"][name] == pytest.approx(3 * 1_033_000, rel=0.15)
+
+
+@pytest.fixture(params=["on", "off"])
+def once(uvicorn: Callable[..., Served], request: pytest.FixtureRequest) -> Served:
+    """Measured by the middleware, and by itself or not."""
+    pytest.importorskip("fastapi")
+    return uvicorn(FASTAPI, HEAPWATCH_INSTRUMENT=request.param)
+
+
+def test_routes_statuses_and_traces(once: Served) -> None:
+    fastapi = once
     trace = "0af7651916cd43dd8448eb211c80319c"
     fastapi.get("/old/acme/page/x", traceparent=f"00-{trace}-b7ad6b7169203331-01")
     fastapi.get("/broken", 500)

@@ -16,7 +16,7 @@ from heapwatch.instrument.endpoints import (
     Totals,
 )
 
-ENDED = Ended("200", 0.02, 0.01, 0.0, 5000.0, 50.0, 100.0, 6000.0, 0, 0.0, {}, 0.0, None)
+ENDED = Ended("200", "", "http", 0.02, 0.01, 0.0, 5000.0, 50.0, 100.0, 6000.0, 0, 0.0, {}, 0.0, None)
 
 
 def endpoint(name: str) -> Endpoint:
@@ -31,10 +31,10 @@ def test_requests_add_up() -> None:
     endpoints = Endpoints()
     trace = Trace("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
     endpoints.record(endpoint("a"), ENDED)
-    endpoints.record(endpoint("a"), ENDED._replace(outcome="500", allocated=3e6, cpu=None, trace=trace))
+    endpoints.record(endpoint("a"), ENDED._replace(status="500", allocated=3e6, cpu=None, trace=trace))
     [totals] = endpoints.copies()
     assert totals.requests == 2
-    assert {outcome: sum(d.counts) for outcome, d in totals.outcomes.items()} == {"200": 1, "500": 1}
+    assert {outcome.status: sum(d.counts) for outcome, d in totals.outcomes.items()} == {"200": 1, "500": 1}
     assert totals.allocated.sum == 3_005_000
     assert (sum(totals.cpu.counts), totals.cpu.sum) == (1, 0.01)
     assert totals.allocations == 100
@@ -75,7 +75,7 @@ def test_busy_endpoints_are_not_moved_by_rare_ones() -> None:
 def test_outcomes_and_statements_are_bounded() -> None:
     totals = Totals(endpoint("a"))
     for number in range(100):
-        totals.add(ENDED._replace(outcome=str(number), repeats={f"SELECT {number}": (5, "f (a.py:1)")}))
+        totals.add(ENDED._replace(status=str(number), repeats={f"SELECT {number}": (5, "f (a.py:1)")}))
     assert len(totals.outcomes) <= MAX_OUTCOMES + 1
     assert len(totals.repeats) == MAX_REPEATS
     assert sum(sum(d.counts) for d in totals.outcomes.values()) == 100
@@ -95,7 +95,7 @@ def test_a_copy_has_everything_and_stays_as_it_is(how: str) -> None:
     assert made.query_seconds == 0.5
     assert made.repeated_queries == 6
     assert made.repeats["SELECT 1"].most == 7
-    assert list(made.outcomes) == ["200"]
+    assert [outcome.status for outcome in made.outcomes] == ["200"]
 
 
 def test_a_request_that_ends_while_the_table_is_read_does_not_wait_and_is_counted_later() -> None:

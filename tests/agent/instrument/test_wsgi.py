@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from heapwatch.instrument.endpoints import Endpoint
+from heapwatch.instrument.endpoints import Endpoint, Outcome
 from heapwatch.instrument.hook import when_imported
 from heapwatch.instrument.points import request_points
 from heapwatch.instrument.requests import Requests
@@ -35,10 +35,16 @@ def label(sampler: ScriptedSampler) -> str:
 def counted(requests: Requests) -> dict[tuple[str, str], int]:
     """Requests by endpoint and outcome."""
     return {
-        (totals.endpoint.name, outcome): sum(durations.counts)
+        (totals.endpoint.name, outcome.status): sum(durations.counts)
         for totals in requests.totals()
         for outcome, durations in totals.outcomes.items()
     }
+
+
+def durations(requests: Requests) -> list[Any]:
+    """Attributes of the metric of durations."""
+    name = "http.server.request.duration"
+    return [point.attributes for point in request_points(requests.totals()) if point.metric.name == name]
 
 
 def call(application: Any, method: str = "GET", **environ: Any) -> tuple[Any, list[str]]:
@@ -64,7 +70,7 @@ def test_a_request_is_labelled_while_it_runs_and_counted_at_its_end(
     [totals] = requests.totals()
     assert totals.endpoint == Endpoint("POST /p/<int:id>", "request", "POST", "/p/<int:id>")
     assert counted(requests) == {("POST /p/<int:id>", "201"): 1}
-    assert 0 < totals.outcomes["201"].sum < 100
+    assert 0 < totals.outcomes[Outcome("201", "", "http")].sum < 100
 
 
 @pytest.mark.parametrize("how", ["exhausted", "closed", "forgotten", "unread"])
@@ -108,9 +114,33 @@ def test_an_exception_passes_and_counts_as_500(requests: Requests, sampler: Scri
         raise KeyError("theirs")
 
     with pytest.raises(KeyError, match="theirs"):
-        call(WsgiMiddleware(application, requests))
+        call(WsgiMiddleware(application, requests), **{"wsgi.url_scheme": "https"})
     assert counted(requests) == {("GET", "500"): 1}
     assert label(sampler) == ""
+    assert durations(requests) == [
+        {
+            "http.request.method": "GET",
+            "url.scheme": "https",
+            "http.response.status_code": "500",
+            "error.type": "KeyError",
+        }
+    ]
+
+
+def test_durations_have_the_attributes_of_the_semantic_conventions(requests: Requests) -> None:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        environ[REQUEST_KEY].matched("/p/<int:id>")
+        start_response(environ["PATH_INFO"], [])
+        return []
+
+    for status in ("200 OK", "404 Not Found", "503 Service Unavailable"):
+        call(WsgiMiddleware(application, requests), PATH_INFO=status)
+    same = {"http.request.method": "GET", "url.scheme": "http", "http.route": "/p/<int:id>"}
+    assert durations(requests) == [
+        {**same, "http.response.status_code": "200"},
+        {**same, "http.response.status_code": "404"},
+        {**same, "http.response.status_code": "503", "error.type": "503"},
+    ]
 
 
 def test_wrapping_twice_counts_once(requests: Requests) -> None:

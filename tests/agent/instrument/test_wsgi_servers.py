@@ -97,3 +97,43 @@ def test_statements_and_templates_of_a_page(
     assert "GET /page/<int:posts>: up to 20 times, by comments_of (" in shown
     assert 0 < page["query_seconds"] < 2 * page["seconds"]
     assert 0 < page["template_seconds"] < 2 * page["seconds"]
+
+
+FACTORY = """
+from flask import Flask
+from heapwatch import status
+from heapwatch.flask import Heapwatch
+from tell import counted
+
+extension = Heapwatch(enabled=True)
+kept = []
+
+def create_app():
+    app = Flask(__name__)
+    app.config["HEAPWATCH_SERVICE"] = "factory"
+    extension.init_app(app)
+    extension.init_app(app)
+
+    @app.get("/keep/<name>")
+    def keep(name):
+        kept.append([bytes(1000) for _ in range(1000)])
+        return status()["service"]
+
+    app.add_url_rule("/counted", view_func=counted)
+    return app
+"""
+
+
+@pytest.mark.parametrize("automatic", ["on", "off"])
+def test_the_extension_starts_the_agent_and_measures_an_application_once(
+    serve: Callable[..., Served], automatic: str
+) -> None:
+    pytest.importorskip("gunicorn")
+    command = ("gunicorn", "shop:create_app()", "-b", "127.0.0.1:{port}")
+    served = serve(FACTORY, *command, HEAPWATCH_ENABLED="off", HEAPWATCH_INSTRUMENT=automatic)
+    assert served.get("/keep/a") == b"factory"
+    first = served.endpoints()["GET /keep/<name>"]  # which also imports what it needs
+    served.get("/keep/b")
+    both = served.endpoints()["GET /keep/<name>"]
+    assert both["outcomes"] == {"200": 2}
+    assert 2 * both["retained"] - first["retained"] == pytest.approx(1_033_000, rel=0.2)
