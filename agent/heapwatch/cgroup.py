@@ -6,19 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from heapwatch.stalls import Stalls, read_stalls
+
 # Version 1 says "no limit" with the largest number of whole pages.
 _NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True)
 class ContainerMemory:
-    """Bytes; `limit` and `peak` are None where there is none or unknown; `events` counted since creation."""
+    """Bytes; `limit` and `peak` are None where there is none or unknown; `events` counted since creation.
+
+    `stalls` are those of the cgroup's own tasks; None with version 1, where the kernel doesn't count them.
+    """
 
     usage: int
     working_set: int
     limit: int | None = None
     peak: int | None = None
     events: Mapping[str, int] = field(default_factory=dict)
+    stalls: Stalls | None = None
 
 
 class CgroupReader:
@@ -74,6 +80,7 @@ class CgroupReader:
             limit=self._smallest_limit(folder, "memory.max"),
             peak=_optional(folder / "memory.peak"),
             events=_table(folder / "memory.events"),
+            stalls=read_stalls(folder / "memory.pressure"),
         )
 
     def _read_v1(self, folder: Path) -> ContainerMemory:

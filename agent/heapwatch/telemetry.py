@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heapwatch_wire.metrics import BY_NAME
@@ -25,6 +26,7 @@ from heapwatch.memory.breakdown import Breakdown
 from heapwatch.phases import Phases
 from heapwatch.process import ProcessReader
 from heapwatch.sampler import Sampler
+from heapwatch.stalls import MACHINE, Stalls, read_stalls
 
 if TYPE_CHECKING:
     from heapwatch.defence.defence import Defence
@@ -65,6 +67,7 @@ class Telemetry:
     courier: Courier | None = None
     defence: Defence | None = None
     types: Callable[[], Mapping[str, Count]] = dict
+    machine_stalls: Path = MACHINE
 
     def __post_init__(self) -> None:
         self._gc_share = GcShare(self.gc)
@@ -78,6 +81,7 @@ class Telemetry:
         return [
             *self._process(),
             *self._container(),
+            *self._machine(),
             *gc_points(self.gc, self.tuner, self._gc_share()),
             *self._memory(),
             *self._sampler(),
@@ -111,6 +115,10 @@ class Telemetry:
         if memory.peak is not None:
             yield _number("heapwatch.container.memory.peak", memory.peak)
         yield from _counts("heapwatch.container.memory.events", "heapwatch.event", memory.events)
+        yield from _stalls("container", memory.stalls)
+
+    def _machine(self) -> Iterator[Point]:
+        yield from _stalls("machine", read_stalls(self.machine_stalls))
 
     def _memory(self) -> Iterator[Point]:
         memory = self.memory()
@@ -181,6 +189,14 @@ class Telemetry:
 
 def _number(name: str, value: int | float, **attributes: str) -> Number:
     return Number(BY_NAME[name], value, attributes)
+
+
+def _stalls(of: str, stalls: Stalls | None) -> Iterator[Point]:
+    if stalls is not None:
+        for tasks, seconds in (("some", stalls.some_seconds), ("full", stalls.full_seconds)):
+            yield _number(
+                "heapwatch.memory.stall.time", seconds, **{"heapwatch.stall.of": of, "heapwatch.stall": tasks}
+            )
 
 
 def _counts(name: str, attribute: str, counts: Mapping[str, int | float]) -> Iterator[Point]:

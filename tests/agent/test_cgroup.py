@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from heapwatch.cgroup import CgroupReader, ContainerMemory
+from heapwatch.stalls import MACHINE, Stalls, read_stalls
 
 V2_MOUNT = "41 31 0:38 {root} /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw\n"
 V1_MOUNTS = (
@@ -19,6 +20,8 @@ V2_FILES = {
     "memory.peak": "2000000",
     "memory.stat": "anon 600000\ninactive_file 300000\n",
     "memory.events": "low 0\nhigh 4\nmax 7\noom 1\noom_kill 1\n",
+    "memory.pressure": "some avg10=12.50 avg60=4.00 avg300=1.00 total=2500000\n"
+    "full avg10=3.25 avg60=1.00 avg300=0.00 total=1250000\n",
 }
 V1_FILES = {
     "memory.usage_in_bytes": "1000000",
@@ -69,6 +72,7 @@ def test_version_2_in_a_container(world: World) -> None:
         limit=4000000,
         peak=2000000,
         events={"low": 0, "high": 4, "max": 7, "oom": 1, "oom_kill": 1},
+        stalls=Stalls(some=12.5, full=3.25, some_seconds=2.5, full_seconds=1.25),
     )
 
 
@@ -95,6 +99,21 @@ def test_a_container_that_sees_the_hosts_path_but_its_own_branch(world: World) -
     memory = world.memory()
     assert memory is not None
     assert memory.usage == 77
+
+
+@pytest.mark.parametrize(
+    "text", ["", "some avg10=1.00\n", "nonsense", "some avg10=x total=1\nfull avg10=0 total=0"]
+)
+def test_stalls_that_cant_be_read_leave_the_rest(world: World, text: str) -> None:
+    world.process("0::/\n", V2_MOUNT.format(root="/"))
+    world.group("sys/fs/cgroup", memory__pressure=text)
+    memory = world.memory()
+    assert memory is not None
+    assert (memory.usage, memory.stalls) == (1000000, None)
+
+
+def test_stalls_of_this_machine_are_read_where_its_kernel_counts_them() -> None:
+    assert (read_stalls() is not None) == MACHINE.exists()
 
 
 @pytest.mark.parametrize(

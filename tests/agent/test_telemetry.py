@@ -61,6 +61,7 @@ def container(tmp_path: Path) -> CgroupReader:
     (tmp_path / "self/cgroup").write_text("0::/\n")
     (tmp_path / "self/mountinfo").write_text("41 31 0:38 / /cg rw - cgroup2 cgroup2 rw\n")
     files = {"current": "10", "max": "100", "peak": "20", "stat": "inactive_file 3", "events": "oom_kill 0"}
+    files["pressure"] = "some avg10=0.50 total=2500000\nfull avg10=0.00 total=1000000"
     (tmp_path / "cg").mkdir()
     for name, text in files.items():
         (tmp_path / "cg" / f"memory.{name}").write_text(text)
@@ -173,6 +174,8 @@ def test_figures_arrive_under_their_names(telemetry: Telemetry) -> None:
     points = telemetry.points()
     assert value(points, "container.memory.working_set") == 7
     assert value(points, "heapwatch.container.memory.limit") == 100
+    stalled = {"heapwatch__stall__of": "container", "heapwatch__stall": "some"}
+    assert value(points, "heapwatch.memory.stall.time", **stalled) == 2.5
     assert value(points, "heapwatch.heap.live") == 5e5
     assert value(points, "heapwatch.sampler.dropped", heapwatch__reason="stacks") == 2
     assert value(points, "heapwatch.agent.queue") == 1

@@ -102,6 +102,13 @@ METRICS: tuple[Metric, ...] = (
         "Memory events of the cgroup.",
         ("heapwatch.event",),
     ),
+    Metric(
+        "heapwatch.memory.stall.time",
+        "counter",
+        "s",
+        "Time in which some tasks of the container or the machine, or all (full), waited for memory (PSI).",
+        ("heapwatch.stall.of", "heapwatch.stall"),
+    ),
     # The collector of garbage.
     Metric("cpython.gc.collections", "counter", "{collection}", "Collections of a generation.", _GENERATION),
     Metric(

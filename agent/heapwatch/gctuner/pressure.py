@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from heapwatch.cgroup import ContainerMemory
+from heapwatch.stalls import MACHINE, read_stalls
 
 NEAR_LIMIT = 0.9
 """Part of the limit that the working set may take."""
@@ -14,12 +15,13 @@ STALLED = 10.0
 
 
 class Pressure:
-    """Asks `memory` (the container's memory) and reads `stalls` (a file like /proc/pressure/memory)."""
+    """Asks `memory` (the container's memory), and `stalls` (a file like /proc/pressure/memory) where the
+    container's own stalls are unknown."""
 
     def __init__(
         self,
         memory: Callable[[], ContainerMemory | None],
-        stalls: Path = Path("/proc/pressure/memory"),
+        stalls: Path = MACHINE,
     ) -> None:
         self._memory = memory
         self._stalls = stalls
@@ -30,14 +32,6 @@ class Pressure:
         if memory is not None and memory.limit and memory.working_set > NEAR_LIMIT * memory.limit:
             share = memory.working_set / memory.limit
             return f"the working set is {share:.0%} of the container's limit"
-        percent = stalled(self._stalls)
+        stalls = (memory and memory.stalls) or read_stalls(self._stalls)
+        percent = stalls.some if stalls is not None else 0.0
         return f"tasks waited for memory {percent:.0f}% of the time" if percent > STALLED else ""
-
-
-def stalled(file: Path) -> float:
-    """Percent of the last ten seconds in which some task waited for memory; 0 from a kernel without PSI."""
-    try:
-        line = file.read_text().partition("\n")[0]
-        return float(dict(word.split("=") for word in line.split()[1:])["avg10"])
-    except (OSError, ValueError, KeyError):
-        return 0.0

@@ -19,10 +19,10 @@ from heapwatch_wire.evidence import Evidence, from_json
 from heapwatch.cgroup import CgroupReader
 from heapwatch.cli.doctor.facts import AgentFacts, Facts, Machine
 from heapwatch.control.client import Client, ControlError
-from heapwatch.gctuner.pressure import stalled
 from heapwatch.memory.breakdown import divide
 from heapwatch.memory.mappings import read_mappings
 from heapwatch.process import ProcessReader
+from heapwatch.stalls import read_stalls
 
 PROC = Path("/proc")
 PY_SPY_LIMIT = 4.0
@@ -69,8 +69,9 @@ def read_machine(proc: Path = PROC) -> Machine:
         for name, _, rest in (line.partition(":") for line in (proc / "meminfo").read_text().splitlines())
         if rest.endswith(" kB")
     }
-    stalls = stalled(proc / "pressure" / "memory")
-    return Machine(sizes.get("MemTotal", 0), sizes.get("MemAvailable", 0), stalls / 100)
+    stalls = read_stalls(proc / "pressure" / "memory")
+    waited = stalls.some / 100 if stalls is not None else 0.0
+    return Machine(sizes.get("MemTotal", 0), sizes.get("MemAvailable", 0), waited)
 
 
 def _or_error(read: Callable[[int], T]) -> Callable[[int], T | OSError]:
