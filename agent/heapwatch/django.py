@@ -9,12 +9,14 @@ Nothing is counted twice where Django is measured without it as well.
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from heapwatch.door import host, start
 from heapwatch.instrument.adapters import look_inside
 from heapwatch.instrument.asgi import by_steps
+from heapwatch.instrument.guard import Refusal
 from heapwatch.instrument.requests import Request
 from heapwatch.instrument.traces import trace_of
 from heapwatch.instrument.work import current
@@ -39,27 +41,57 @@ class Middleware:
         """The response, or what awaits it."""
         if isinstance(current(), Request):  # the one around measures
             return self._get_response(request)
-        work = host.resident.requests.begin(request.method or "", request.scheme)
-        return self._respond_later(work, request) if self._awaits else self._respond(work, request)
+        return self._respond_later(request) if self._awaits else self._respond(request)
 
-    def _respond(self, work: Request, request: Any) -> Any:
-        try:
-            response = self._get_response(request)
-        except BaseException as error:
-            work.failed(error)
-            work.end()
-            raise
+    def _respond(self, request: Any) -> Any:
+        requests = host.resident.requests
+        guard = requests.guard
+        if guard is not None and (refusal := guard.refuse(request.path)):
+            return _refused(refusal)
+        work = requests.begin(request.method or "", request.scheme)
+        with _failing(work):
+            try:
+                ask = self._get_response
+                response = ask(request) if guard is None else guard.call(work, ask, request)
+            except Refusal as refusal:
+                response = _refused(refusal)
         return _answered(work, request, response)
 
-    async def _respond_later(self, work: Request, request: Any) -> Any:
-        try:
-            awaited: Awaitable[Any] = self._get_response(request)
-            response = await (by_steps(work, awaited) if work.measures_cpu else awaited)
-        except BaseException as error:
-            work.failed(error)
-            work.end()
-            raise
+    async def _respond_later(self, request: Any) -> Any:
+        requests = host.resident.requests
+        guard = requests.guard
+        if guard is not None and (refusal := guard.refuse(request.path)):
+            return _refused(refusal)
+        work = requests.begin(request.method or "", request.scheme)
+        answers: list[Any] = []
+        with _failing(work):
+            try:
+                asked = self._get_response(request)
+                served = _into(answers, by_steps(work, asked) if work.measures_cpu else asked)
+                await (served if guard is None else guard.attend(work, served))
+                response = answers.pop()
+            except Refusal as refusal:
+                response = _refused(refusal)
         return _answered(work, request, response)
+
+
+async def _into(answers: list[Any], awaited: Awaitable[Any]) -> None:
+    answers.append(await awaited)
+
+
+@contextmanager
+def _failing(work: Request) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        work.failed(error)
+        work.end()
+        raise
+
+
+def _refused(refusal: Refusal) -> Any:
+    headers = dict(refusal.headers())
+    return sys.modules["django.http"].HttpResponse(refusal.body, status=refusal.status, headers=headers)
 
 
 def _answered(work: Request, request: Any, response: Any) -> Any:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,3 +108,62 @@ def test_django_requests_are_measured_by_route(served: Served) -> None:
     assert 0 < comments["template_seconds"] < 2 * comments["seconds"]
     assert 0 < comments["query_seconds"] < 2 * comments["seconds"]
     assert keep["cpu_known"] == 2
+
+
+REFUSED = """
+import asyncio, json
+from django.conf import settings
+settings.configure(
+    SECRET_KEY="x", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, INSTALLED_APPS=[],
+    MIDDLEWARE=["heapwatch.django.Middleware"], HEAPWATCH={"instrument": False},
+)
+import django, heapwatch
+django.setup()
+from django.http import HttpResponse
+from django.test import AsyncClient, Client
+from django.urls import path
+from heapwatch.door import host
+from heapwatch.instrument.guard import Refusal
+
+class Guard:
+    def refuse(self, path):
+        return Refusal(503, 7) if path == "/no" else None
+    def refuse_optional(self):
+        return Refusal(507, 3)
+    def call(self, request, application, *arguments):
+        return application(*arguments)
+    async def attend(self, request, served):
+        await served
+
+@heapwatch.optional
+def optional(request):
+    return HttpResponse("done")
+
+@heapwatch.optional
+async def optional_later(request):
+    return HttpResponse("done")
+
+urlpatterns = [path("optional", optional), path("later", optional_later), path("no", optional)]
+paths = ("/optional", "/later", "/no")
+
+async def ask():
+    return [await AsyncClient().get(path) for path in paths]
+
+Client().get("/optional")
+host.resident.requests.guard = Guard()
+answers = [*map(Client().get, paths), *asyncio.run(ask())]
+counted = {
+    totals.endpoint.name: {outcome.status: sum(d.counts) for outcome, d in totals.outcomes.items()}
+    for totals in host.resident.requests.totals()
+}
+print(json.dumps([[(answer.status_code, answer["Retry-After"]) for answer in answers], counted]))
+"""
+
+
+def test_the_middleware_answers_for_a_service_that_is_short_of_memory(tmp_path: Path) -> None:
+    environment = {**os.environ, "HEAPWATCH_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", REFUSED], env=environment, check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    answers, counted = json.loads(done.stdout)
+    assert answers == [[507, "3"], [507, "3"], [503, "7"]] * 2
+    assert counted == {"GET /optional": {"200": 1, "507": 2}, "GET /later": {"507": 2}}
