@@ -67,7 +67,7 @@ class Middleware:
         with _failing(work):
             try:
                 asked = self._get_response(request)
-                served = _into(answers, by_steps(work, asked) if work.measures_cpu else asked)
+                served = _into(answers, asked if work.cpu is None else by_steps(work.cpu, asked))
                 await (served if guard is None else guard.attend(work, served))
                 response = answers.pop()
             except Refusal as refusal:

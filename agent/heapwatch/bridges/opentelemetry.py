@@ -18,7 +18,7 @@ from heapwatch_wire.otlp import Number
 from heapwatch.bridges.readings import Readings
 from heapwatch.gcstats import GcStats
 from heapwatch.instrument.distribution import Trace
-from heapwatch.instrument.endpoints import Ended, Endpoint, Outcome
+from heapwatch.instrument.endpoints import Ended, Endpoint
 from heapwatch.instrument.points import duration_attributes
 from heapwatch.instrument.requests import Requests
 
@@ -89,7 +89,7 @@ class MeterBridge:
 
     def _hand_over(self, endpoint: Endpoint, ended: Ended) -> None:
         context = None if ended.trace is None else _context(ended.trace)
-        name, attributes = duration_attributes(endpoint, Outcome(ended.status, ended.error, ended.scheme))
+        name, attributes = duration_attributes(endpoint, ended.outcome)
         self._histograms[name].record(ended.seconds, attributes, context)
         for name, value_of in _OF_REQUESTS.items():
             value = value_of(ended)

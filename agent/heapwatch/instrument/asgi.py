@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMa
 from types import coroutine
 from typing import Any, TypeAlias
 
+from heapwatch.instrument.cpu import CpuClock
 from heapwatch.instrument.guard import Refusal
 from heapwatch.instrument.requests import Request, Requests
 from heapwatch.instrument.traces import trace_of
-from heapwatch.instrument.work import Work
 
 AsgiScope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -57,7 +57,7 @@ class AsgiMiddleware:
 
         try:
             application: Awaitable[None] = self._application(scope, receive, sending)
-            served = by_steps(request, application) if request.measures_cpu else application
+            served = application if request.cpu is None else by_steps(request.cpu, application)
             await (served if guard is None else guard.attend(request, served))
         except Refusal as refusal:
             if request.answering:
@@ -79,21 +79,21 @@ def _traceparent(scope: AsgiScope) -> str | None:
 
 
 @coroutine
-def by_steps(work: Work, awaited: Awaitable[Any]) -> Generator[Any, Any, Any]:
-    """Awaits `awaited`, and tells `work` when the event loop resumes it and when it waits again.
+def by_steps(cpu: CpuClock, awaited: Awaitable[Any]) -> Generator[Any, Any, Any]:
+    """Awaits `awaited`, and tells `cpu` when the event loop resumes it and when it waits again.
 
     Passes on what is sent and thrown, as `yield from` does (PEP 380).
     """
     steps: Any = awaited.__await__()
     resume, argument = steps.send, None
     while True:
-        work.step_began()
+        cpu.step_began()
         try:
             waits_for = resume(argument)
         except StopIteration as end:
             return end.value
         finally:
-            work.step_ended()
+            cpu.step_ended()
         try:
             resume, argument = steps.send, (yield waits_for)
         except GeneratorExit:

@@ -37,7 +37,7 @@ def instrument_asgi(module: ModuleType, requests: Requests) -> None:
     async def run_get_response(self: Any, request: Any) -> Any:
         running = current()
         response = original_run(self, request)
-        return await (by_steps(running, response) if running and running.measures_cpu else response)
+        return await (response if running is None or running.cpu is None else by_steps(running.cpu, response))
 
     handler.__call__, handler.run_get_response = call, run_get_response
 

@@ -65,6 +65,11 @@ class Ended(NamedTuple):
     template_seconds: float
     trace: Trace | None
 
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        return Outcome._make(self[:3])
+
 
 class Totals:
     """All requests of an endpoint since the start. `repeats` by statement; callers hold their own lock."""
@@ -85,16 +90,20 @@ class Totals:
     def add(self, ended: Ended) -> None:
         """Count one request."""
         self.requests += 1
-        self._outcome(Outcome(ended.status, ended.error, ended.scheme)).add(ended.seconds, ended.trace)
-        self.allocated.add(ended.allocated, ended.trace)
-        self.peak.add(ended.peak)
+        self._outcome(ended.outcome).add(ended.seconds, ended.trace)
         if ended.cpu is not None:
             self.cpu.add(ended.cpu)
-        self.gc.add(ended.gc_seconds)
-        self.queries.add(ended.queries)
-        self.allocations += ended.allocations
-        self.retained += ended.retained
-        self.query_seconds += ended.query_seconds
+        # Most requests have none of these: `copy` counts them.
+        if ended.allocated:
+            self.allocated.add(ended.allocated, ended.trace)
+            self.peak.add(ended.peak)
+            self.allocations += ended.allocations
+            self.retained += ended.retained
+        if ended.gc_seconds:
+            self.gc.add(ended.gc_seconds)
+        if ended.queries:
+            self.queries.add(ended.queries)
+            self.query_seconds += ended.query_seconds
         self.template_seconds += ended.template_seconds
         for statement, (count, line) in ended.repeats.items():
             self.repeated_queries += count - 1
@@ -116,6 +125,8 @@ class Totals:
         """The same counts, apart."""
         made = Totals(self.endpoint)
         made.merge(self)
+        for known in (made.allocated, made.peak, made.gc, made.queries):
+            known.counts[0] += made.requests - sum(known.counts)
         return made
 
     def _outcome(self, outcome: Outcome) -> Distribution:

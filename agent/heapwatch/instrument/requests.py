@@ -122,11 +122,10 @@ class Request(Work):
     `answering`: the response has begun.
     """
 
-    __slots__ = ("_kind", "_method", "answering", "prefix")
+    __slots__ = ("_method", "answering", "prefix")
 
     def __init__(self, requests: Requests, method: str, kind: Kind = "request", status: str = "500") -> None:
         self._method = method
-        self._kind: Kind = kind
         self.answering = False
         self.prefix = ""  # of the routes that may follow
         super().__init__(requests, requests.find(kind, method), status)
@@ -134,7 +133,7 @@ class Request(Work):
     def matched(self, route: str) -> None:
         """The request belongs to the route template `route`, such as "/p/<int:id>"."""
         if self._requests is not None:
-            self._endpoint, self.label = self._requests.find(self._kind, self._method, route)
+            self._endpoint, self.label = self._requests.find(self._endpoint.kind, self._method, route)
 
     def started(self, status: int, trace: Trace | None = None) -> None:
         """The response begins, with this status (0 when it is no number)."""

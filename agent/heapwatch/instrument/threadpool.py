@@ -8,7 +8,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from heapwatch.instrument.work import Work, current
+from heapwatch.instrument.cpu import CpuClock
+from heapwatch.instrument.work import current
 
 
 def instrument(to_thread: ModuleType) -> None:
@@ -17,16 +18,16 @@ def instrument(to_thread: ModuleType) -> None:
 
     def run_sync(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         running = current()
-        if running is not None and running.measures_cpu:
-            function = partial(_measured, running, function)
+        if running is not None and running.cpu is not None:
+            function = partial(_measured, running.cpu, function)
         return original(function, *args, **options)
 
     to_thread.run_sync = run_sync  # type: ignore[attr-defined]
 
 
-def _measured(work: Work, function: Callable[..., Any], *args: Any) -> Any:
+def _measured(cpu: CpuClock, function: Callable[..., Any], *args: Any) -> Any:
     began = time.thread_time()
     try:
         return function(*args)
     finally:
-        work.spent_elsewhere(time.thread_time() - began)
+        cpu.add(time.thread_time() - began)
