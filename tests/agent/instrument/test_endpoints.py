@@ -15,6 +15,8 @@ from heapwatch.instrument.endpoints import (
     Endpoints,
     Totals,
 )
+from heapwatch.instrument.points import request_points
+from heapwatch_wire.otlp import Histogram
 
 ENDED = Ended("200", "", "http", 0.02, 0.01, 0.0, 5000.0, 50.0, 100.0, 6000.0, 0, 0.0, {}, 0.0, None)
 
@@ -41,6 +43,29 @@ def test_requests_add_up() -> None:
     assert totals.retained == 200
     [exemplar] = totals.allocated.exemplars.values()
     assert (exemplar.value, exemplar.trace_id, exemplar.span_id) == (3e6, *trace)
+
+
+def test_durations_and_allocations_have_exemplars_of_the_trace() -> None:
+    endpoints = Endpoints()
+    trace = Trace("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    endpoints.record(endpoint("a"), ENDED._replace(trace=trace))
+    points = {point.metric.name: point for point in request_points(endpoints.copies())}
+    for name, value in (("http.server.request.duration", 0.02), ("heapwatch.endpoint.allocated", 5000.0)):
+        point = points[name]
+        assert isinstance(point, Histogram)
+        [(bucket, exemplar)] = point.exemplars.items()
+        assert (point.counts[bucket], exemplar.value, exemplar.trace_id) == (1, value, trace.trace_id)
+
+
+def test_requests_without_samples_statements_or_pauses_count_as_zeros() -> None:
+    endpoints = Endpoints()
+    quiet = ENDED._replace(allocated=0.0, allocations=0.0, retained=0.0, peak=0.0)
+    for ended in (quiet, ENDED._replace(queries=3, gc_seconds=0.2), quiet):
+        endpoints.record(endpoint("a"), ended)
+    [totals] = endpoints.copies()
+    for known in (totals.allocated, totals.peak, totals.gc, totals.queries):
+        assert sum(known.counts) == 3
+        assert known.counts[0] == 2
 
 
 def test_endpoints_beyond_the_limit_are_counted_together_by_kind() -> None:
