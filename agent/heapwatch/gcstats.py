@@ -73,7 +73,8 @@ class GcStats:
         self._recent = [0.0] * (4 * RECENT)
         self._collections = 0
         self.seconds = 0.0  # of all pauses
-        self.last_full = 0.0
+        self.last_full = 0.0  # CPU time: what one costs, however busy the machine is
+        self._full_began = 0.0
         self._before = gc.get_stats()
 
     def install(self) -> None:
@@ -130,6 +131,8 @@ class GcStats:
         if phase == "start":
             self._inside = 1 if self.running else 0
             self._examined[generation] += gc.get_count()[0]
+            if generation == GENERATIONS - 1:
+                self._full_began = time.thread_time()
             self._began = time.perf_counter()
             return
         if self._began == 0.0:  # installed in the middle of a collection
@@ -142,7 +145,7 @@ class GcStats:
         self._place_counts[self._inside][bucket] += 1
         self._place_sums[self._inside] += pause
         if generation == GENERATIONS - 1:
-            self.last_full = pause
+            self.last_full = time.thread_time() - self._full_began
         self._note(generation, pause)
 
     def _note(self, generation: int, pause: float) -> None:

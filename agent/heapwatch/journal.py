@@ -11,6 +11,7 @@ from typing import Any
 from heapwatch.failures import logger
 
 KEPT = 100
+"""Actions that are kept, and as many frequent ones: these don't push the others out."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,24 @@ class Journal:
         self._who = who
         self._frequent = frequent
         self._actions: deque[Action] = deque(maxlen=KEPT)
+        self._frequently: deque[Action] = deque(maxlen=KEPT)
 
     def note(self, kind: str, mode: str, reason: str, before: str, after: str) -> None:
         """Record an action."""
         self.counts[kind, mode] += 1
-        self._actions.append(Action(time.time(), kind, mode, reason, before, after))
+        actions = self._frequently if kind in self._frequent else self._actions
+        actions.append(Action(time.time(), kind, mode, reason, before, after))
         log = logger.debug if kind in self._frequent else logger.info
         verb = "would do" if mode == "observe" else "did"
         log("heapwatch: %s %s %s (%s): %s -> %s", self._who, verb, kind, reason, before, after)
 
     def recent(self) -> list[dict[str, Any]]:
         """The last actions as JSON values, the newest first."""
-        return [asdict(action) for action in reversed(self._actions)]
+        # Copies, since other threads add to these meanwhile.
+        kept = [*self._actions.copy(), *self._frequently.copy()]
+        return [asdict(action) for action in sorted(kept, key=lambda action: action.time, reverse=True)]
+
+    def totals(self) -> list[dict[str, Any]]:
+        """How many actions there were, by kind and mode, as JSON values."""
+        counts = sorted(dict(self.counts).items())
+        return [{"kind": kind, "mode": mode, "count": count} for (kind, mode), count in counts]

@@ -19,11 +19,14 @@ RECENT_PAUSES = 20
 
 
 def collector(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The garbage collector: action "stats", "collect" (a full collection), "freeze", or "tune" to a `mode`.
+    """The garbage collector: action "stats", "collect" (a full collection), "freeze", "tune" to a `mode`, or
+    "pauses" alone, those that ended after the Unix time `since`.
 
     Bytes and seconds; "pauses" are the last ones, the newest first; "pause_generations" count since the
     agent's start, with quantiles of the last ones, from the youngest generation to the oldest.
     """
+    if params.get("action") == "pauses":
+        return {"pauses": _pauses_since(agent.tuner, params.get("since", 0.0))}
     before = ProcessReader().resident().rss
     done = _act(agent.tuner, params)
     return {
@@ -56,8 +59,14 @@ def _act(tuner: Tuner | None, params: Mapping[str, Any]) -> dict[str, Any]:
             raise RequestError("this agent has no tuner")
         tuner.set_mode(mode)
     elif action != "stats":
-        raise RequestError(f"unknown action {action!r:.40}", "known are stats, collect, freeze, tune")
+        raise RequestError(f"unknown action {action!r:.40}", "known are stats, collect, freeze, tune, pauses")
     return {}
+
+
+def _pauses_since(tuner: Tuner | None, since: Any) -> list[dict[str, Any]]:
+    if not isinstance(since, int | float):
+        raise RequestError(f"since {since!r:.40} is no time", "it takes Unix seconds")
+    return [asdict(pause) for pause in tuner.stats.recent() if pause.time > since] if tuner else []
 
 
 def _observed(tuner: Tuner | None) -> dict[str, Any]:

@@ -177,11 +177,8 @@ class Tuner:
             "full_interval": plan.full_interval if plan else None,
             "rates": vars(rates) if rates else None,
             "uncollected_limit": budget(rates.rss, self.limits) if rates else self.limits.uncollected,
-            "actions": [
-                {"kind": kind, "mode": mode, "count": count}
-                for (kind, mode), count in sorted(self.journal.counts.items())
-            ],
-            "recent": self.journal.recent()[:20],
+            "actions": self.journal.totals(),
+            "recent": self.journal.recent(),
         }
 
     def _waits(self) -> str:
@@ -192,7 +189,8 @@ class Tuner:
             return self._refusal
         if self._controls.disturbed:
             return OURS_NO_MORE
-        return f"{max(0.0, self._may_act_from - self._clock()):.0f} s to go, then a window of baseline"
+        seconds = max(0.0, self._may_act_from - self._clock())
+        return f"{seconds:.0f} s to go, then {self._window:.0f} s to see how it is without"
 
     def _tick(self) -> None:
         self._watch_pressure()

@@ -133,6 +133,8 @@ def test_a_service_is_looked_at_from_outside(
 
     assert "collected" in command("gc", pid, "--collect").stdout
     assert "generation" in command("gc", pid).stdout
+    watched = command("gc", pid, "--watch", "0.1").stdout
+    assert "no collection" in watched or "generation" in watched
     assert "given back" in command("trim", pid).stdout
     assert "no live samples" in command("holders", pid, "--site", "0" * 16, code=1).stderr
     assert "can't be written" in command("snapshot", pid, "-o", "/nonexistent/x", code=1).stderr

@@ -211,6 +211,17 @@ def test_a_silent_agent_thread_is_noticed_at_the_next_request(world: World) -> N
 
 
 @acts
+def test_what_happens_often_does_not_push_what_happens_seldom_out_of_the_journal(world: World) -> None:
+    tuner = world.acting()
+    world.pass_time(tuner, 1)
+    world.serve(300, garbage=1000)
+    assert tuner.journal.counts["young", "act"] > 200
+    kinds = [action["kind"] for action in tuner.status()["recent"]]
+    assert "freeze" in kinds
+    assert "thresholds" in kinds
+
+
+@acts
 def test_a_failing_tuner_gives_everything_back(world: World) -> None:
     before = gc.get_threshold()
     tuner = world.acting()

@@ -11,11 +11,13 @@ from heapwatch.cli.cycles_text import cycles_text
 from heapwatch.cli.options import add_common, add_pid, client, print_json
 from heapwatch.cli.table import table
 from heapwatch.cli.units import count, duration, size
-from heapwatch.control.client import Client
+from heapwatch.control.client import Client, ControlError
+from heapwatch.gctuner.actions import FREQUENT
 
 HELP = "show the garbage collector's state and pauses; tune, collect or freeze"
 SHOWN_PAUSES = 10
 SHOWN_ACTIONS = 5
+LOOK = 0.5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const="collect",
         dest="action",
-        help="run a full collection; the service pauses meanwhile",
+        help="run a full collection; the service pauses meanwhile, and forked workers get copies of the pages"
+        " that they shared with their parent",
     )
     action.add_argument(
         "--freeze",
@@ -42,6 +45,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " freezes what is long-lived and collects between requests, until another --tune or the exit",
     )
     parser.add_argument(
+        "--watch",
+        type=float,
+        nargs="?",
+        const=60.0,
+        metavar="S",
+        help="print each pause as it happens, for S seconds (default: 60)",
+    )
+    parser.add_argument(
         "--cycles",
         type=float,
         nargs="?",
@@ -53,22 +64,54 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(action="stats")
     add_common(
         parser,
-        "  heapwatch gc 4711\n  heapwatch gc 4711 --collect\n  heapwatch gc 4711 --tune act\n"
-        "  heapwatch gc 4711 --cycles 30\n",
+        "  heapwatch gc 4711\n  heapwatch gc 4711 --watch\n  heapwatch gc 4711 --collect\n"
+        "  heapwatch gc 4711 --tune act\n  heapwatch gc 4711 --cycles 30\n",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     if args.cycles is not None:
         return _show_cycles(args)
+    if args.watch is not None:
+        return _watch(args)
     params = {"action": "tune", "mode": args.tune} if args.tune else {"action": args.action}
     answers = client(args).call_family(args.pid, "gc", **params)
     if args.json:
         print_json(answers)
         return 0
-    for pid, answer in answers.items():
-        print(_text(pid, answer))
+    print("\n\n".join(_text(pid, answer) for pid, answer in answers.items()))
     return 0
+
+
+def _watch(args: argparse.Namespace) -> int:
+    seen: dict[int, list[dict[str, Any]]] = {}
+    asking, began = client(args), time.time()
+    while time.time() < began + args.watch:
+        time.sleep(min(LOOK, max(0.0, began + args.watch - time.time())))
+        for pid in asking.family(args.pid):
+            known = seen.setdefault(pid, [])
+            since = known[-1]["time"] if known else began
+            try:
+                new = asking.call(pid, "gc", action="pauses", since=since)["pauses"][::-1]
+            except ControlError:  # a worker that has ended since
+                continue
+            known += new
+            if not args.json:
+                for pause in new:
+                    print(_pause_line(pid, pause), flush=True)
+    if args.json:
+        print_json(seen)
+    elif not any(seen.values()):
+        print(f"no collection in {duration(args.watch)}")
+    return 0
+
+
+def _pause_line(pid: int, pause: Mapping[str, Any]) -> str:
+    when = time.strftime("%H:%M:%S", time.localtime(pause["time"]))
+    stopped = "stopped a request" if pause["inside"] else "stopped nobody"
+    return (
+        f"{when}  process {pid}  generation {pause['generation']}  {duration(pause['seconds']):>9}  {stopped}"
+    )
 
 
 def _show_cycles(args: argparse.Namespace) -> int:
@@ -159,7 +202,14 @@ def _tuner(tuner: Mapping[str, Any]) -> Iterator[str]:
             f" {rates['survival']:.1%} survive the young generation,"
             f" a full collection takes {duration(rates['full_pause'])}"
         )
-    for action in tuner["recent"][:SHOWN_ACTIONS]:
+    if tuner["actions"]:
+        done = (
+            f"{count(a['count'])} {a['kind']}{'' if a['mode'] == 'act' else ' (not done)'}"
+            for a in tuner["actions"]
+        )
+        yield f"  actions so far: {', '.join(done)}"
+    rare = [action for action in tuner["recent"] if action["kind"] not in FREQUENT]
+    for action in rare[:SHOWN_ACTIONS]:
         verb = "would do" if action["mode"] == "observe" else "did"
         when = time.strftime("%H:%M:%S", time.localtime(action["time"]))
         change = f"{action['before']} -> {action['after']}"
