@@ -3,7 +3,7 @@
     python -m benchmarks.fragmentation [--size 200] [--rounds 3] [--malloc glibc,jemalloc,mimalloc]
 
 Each measurement is a child process of its own that fills `--size` MiB in one of several patterns, frees part
-of it, and compares what `heapwatch.memory` says with what the kernel then does. Writes JSON, prints a table.
+of it, and compares what `heapwatch.memory` says with what the kernel then does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from heapwatch.allocators import Pymalloc, find_malloc
@@ -26,7 +25,7 @@ from heapwatch.preload import PACKAGES, allocator
 from heapwatch.process import ProcessReader
 from heapwatch.sampler import NullSampler
 
-from benchmarks.results import machine
+from benchmarks.results import Result, Table, record
 
 MIB = 1 << 20
 FIGURES = ("live", "rss", "explained", "pymalloc", "malloc", "predicted", "given_back", "milliseconds")
@@ -108,19 +107,28 @@ def measure(size: int, rounds: int, mallocs: list[str]) -> dict[str, dict[str, A
     }
 
 
-def show(results: dict[str, dict[str, Any]]) -> None:
-    print(
-        f"{'':<24}{'live':>9}{'rss':>9}{'explained':>11}"
-        f"{'unused: pymalloc':>18}{'malloc':>8}{'trim: said':>14}{'did':>10}"
-    )
-    for name, figures in results.items():
-        of = {figure: values["median"] for figure, values in figures.items()}
-        malloc = f"{of['malloc']:.0%}" if "malloc" in of else "-"
-        print(
-            f"{name:<24}{of['live']:>5.0f} MiB{of['rss']:>5.0f} MiB{of['explained']:>11.1%}"
-            f"{of['pymalloc']:>18.0%}{malloc:>8}{of['predicted']:>10.1f} MiB{of['given_back']:>6.1f} MiB"
-            f"  read in {of['milliseconds']:.1f} ms"
-        )
+def tables(results: dict[str, dict[str, Any]]) -> list[Table]:
+    """A table of each pattern, a row for each allocator; medians."""
+    columns = [
+        "allocator", "live", "RSS", "RSS of glibc's", "unused in pymalloc", "unused in malloc",
+        "trim: forecast", "trim: given back", "RSS explained",
+    ]  # fmt: skip
+    made = []
+    for pattern, build in PATTERNS.items():
+        rows = []
+        glibc = results.get(f"{pattern} {GLIBC}")
+        for name, figures in results.items():
+            if name.split()[0] != pattern:
+                continue
+            of = {figure: values["median"] for figure, values in figures.items()}
+            ratio = f"{of['rss'] / glibc['rss']['median']:.0%}" if glibc else ""
+            unused = f"{of['malloc']:.0%}" if "malloc" in of else ""
+            sizes = [f"{of[figure]:.0f} MiB" for figure in ("live", "rss")]
+            trim = [f"{of[figure]:.1f} MiB" for figure in ("predicted", "given_back")]
+            shares = [ratio, f"{of['pymalloc']:.0%}", unused]
+            rows.append([name.split()[1], *sizes, *shares, *trim, f"{of['explained']:.1%}"])
+        made.append(Table((build.__doc__ or "").rstrip("."), columns, rows))
+    return made
 
 
 def main() -> int:
@@ -128,18 +136,20 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=200, help="MiB that are allocated")
     parser.add_argument("--rounds", type=int, default=3, help="times that each pattern is measured")
     parser.add_argument("--malloc", default=",".join([GLIBC, *PACKAGES]), help="allocators that are compared")
-    parser.add_argument("--output", type=Path, default=Path("build/benchmarks/fragmentation.json"))
     parser.add_argument("--child", choices=PATTERNS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         print(json.dumps(child(args.child, args.size * MIB)))
         return 0
     results = measure(args.size, args.rounds, args.malloc.split(","))
-    show(results)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    report = {"machine": machine(), "size_mib": args.size, "rounds": args.rounds, "patterns": results}
-    args.output.write_text(json.dumps(report, indent=2) + "\n")
-    print(f"written to {args.output}")
+    about = (
+        f"A process fills {args.size} MiB in one of four patterns and frees part of it, with glibc's malloc "
+        f"and with others in its place (`heapwatch run --malloc`); medians of {args.rounds} processes. "
+        "Unused is what an allocator holds and nobody uses, over what it holds; trim is `heapwatch trim`."
+    )
+    command = f"python -m benchmarks.fragmentation --size {args.size} --rounds {args.rounds}"
+    title = "Fragmentation by allocator"
+    record(Result("fragmentation", 76, title, about, command, tables(results), results))
     return 0
 
 

@@ -83,6 +83,7 @@ class Service:
         self.main, self._client = main, Client(str(folder))
         wait_for(lambda: all(map(self._client.has_agent, children(main))), SWITCH_LIMIT, "the agents")
         self.workers = children(main)
+        pin(self.workers)
         self._readers = [Reader(port, seed) for seed in range(clients)]
         for reader in self._readers:
             reader.start()
@@ -140,6 +141,14 @@ class Service:
         """PSS of all processes together: what the server takes of the machine."""
         processes = [self.main, *self.workers]
         return sum(p.pss for pid in processes for p in read_mappings(process=str(pid)).values())
+
+
+def pin(workers: Sequence[int]) -> None:
+    """One processor for each worker, the same for both servers: processors of one machine differ in speed."""
+    processors = sorted(os.sched_getaffinity(0))
+    for number, worker in enumerate(sorted(workers)):
+        for task in Path(f"/proc/{worker}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {processors[number % len(processors)]})
 
 
 def cpu_seconds(pid: int) -> float:

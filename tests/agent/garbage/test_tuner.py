@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from heapwatch.gctuner import tuner as tuning
 from heapwatch.gctuner.versions import cannot_act
+from heapwatch.journal import KEPT
 
 if TYPE_CHECKING:
     from conftest import World
@@ -214,8 +215,8 @@ def test_a_silent_agent_thread_is_noticed_at_the_next_request(world: World) -> N
 def test_what_happens_often_does_not_push_what_happens_seldom_out_of_the_journal(world: World) -> None:
     tuner = world.acting()
     world.pass_time(tuner, 1)
-    world.serve(300, garbage=1000)
-    assert tuner.journal.counts["young", "act"] > 200
+    world.serve(2 * KEPT, garbage=world.controls.natural[0] + 100)
+    assert tuner.journal.counts["young", "act"] > KEPT
     kinds = [action["kind"] for action in tuner.status()["recent"]]
     assert "freeze" in kinds
     assert "thresholds" in kinds
