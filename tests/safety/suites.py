@@ -15,8 +15,8 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.safety.extension import BUILDS, build_loadable, find_python
@@ -37,6 +37,7 @@ class Package:
     lone: str = ""
     archive: bool = True
     options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 LXML = "not (TestCaseBase or _XIncludeTestCase or _ElementSlicingTest or _XMLPullParserTest or _C14NTest)"
@@ -58,6 +59,7 @@ PACKAGES = {
         ("defusedxml", "olefile", "packaging", "psutil", "setuptools", "numpy", "pytest-timeout"),
         ("Tests",),
         options=("--ignore=Tests/oss-fuzz",),  # needs the fuzzers' own build
+        environment={"PILLOW_VALGRIND_TEST": "1"},  # no limits of a few seconds: machines are busy
     ),
     "numpy": Package(
         ("hypothesis",),
@@ -118,7 +120,8 @@ def suite_of(name: str, interpreter: str, version: str) -> Suite:
         arguments=lambda part, junit: [*options, f"--junit-xml={junit}", part],
         parts=package.parts,
         directory=folder,
-        environment={"PYTHONNOUSERSITE": "1"},  # else SQLAlchemy's tests take its uncompiled source
+        # Without the first SQLAlchemy's tests take its uncompiled source.
+        environment={"PYTHONNOUSERSITE": "1", **package.environment},
         passing=(0, 5),  # 5: no test ran
     )
 
