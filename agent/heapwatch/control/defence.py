@@ -24,13 +24,14 @@ def drain(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
         from heapwatch.defence.assembly import make_defence
 
         agent.defence = make_defence(agent, requests, ())
+    grace = agent.defence.grace
     begun = agent.defence.drain()
     way_out = agent.defence.way_out
     return {
         "pid": os.getpid(),
         "begun": begun,
         "running": len(requests.in_flight.running),
-        "grace": agent.settings.defence_grace,
+        "grace": grace,
         "signal": way_out.signal.name,
         "graceful": way_out.graceful,
     }

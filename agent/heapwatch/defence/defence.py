@@ -95,6 +95,11 @@ class Defence:
         return self._way_out()
 
     @property
+    def grace(self) -> float:
+        """Seconds for which it would serve on: none where others, to the balancer the same server, serve."""
+        return 0.0 if any(not other.draining for other in self._others()) else self._settings.defence_grace
+
+    @property
     def ready(self) -> bool:
         """Whether new requests should come here."""
         return self._drain is None and not (self.acts and self.shedding.refused is Refused.ALL)
@@ -234,8 +239,8 @@ class Defence:
         return self.reading.rss - self._first_rss if self.reading is not None else 0
 
     def _begin_drain(self, reason: str) -> None:
-        running, grace = self._requests.in_flight.running, self._settings.defence_grace
-        self._drain = Drain(self._way_out(), running, grace, self._leave, self._clock)
+        running = self._requests.in_flight.running
+        self._drain = Drain(self._way_out(), running, self.grace, self._leave, self._clock)
         self.journal.note("drain", "act", reason, f"serving, {len(running)} requests run", "takes leave")
         self._next_publish = 0.0
 
@@ -278,9 +283,13 @@ class Defence:
             os.getpid(), self._settings.agent_check, self._drain is not None, percent, self._grown()
         )
 
-    def _answer(self) -> bytes:
+    def _others(self) -> list[Member]:
+        """Those who are one server to the balancer with this process."""
         address, own = self._settings.agent_check, os.getpid()
-        members = [m for m in self._family.members() if m.check == address and m.pid != own]
+        return [m for m in self._family.members() if address and m.check == address and m.pid != own]
+
+    def _answer(self) -> bytes:
+        members = self._others()
         if self._requests.serving:
             members.append(self._member())
-        return answer(members, not members and self._family.bereft(address))
+        return answer(members, not members and self._family.bereft(self._settings.agent_check))

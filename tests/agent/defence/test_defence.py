@@ -163,6 +163,18 @@ def test_the_worker_that_has_grown_most_goes(world: World) -> None:
     assert look(world, defence) is State.DRAIN
 
 
+def test_one_worker_of_a_server_with_others_needs_no_grace(world: World) -> None:
+    address = "127.0.0.1:9999"
+    defence = serving(world, agent_check=address)
+    assert defence.grace == 5.0
+    world.family().publish(Member(1, "127.0.0.1:1", False, 100, 0))
+    assert defence.grace == 5.0, "another server of the balancer's"
+    world.family().publish(Member(1, address, False, 100, 0))
+    world.takes(910)
+    look(world, defence)
+    assert world.way.taken == ["SIGTERM"]
+
+
 def test_who_just_drained_is_waited_for(world: World) -> None:
     defence = serving(world)
     other = world.family()
