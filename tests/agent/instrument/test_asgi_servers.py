@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 FASTAPI = """
-import asyncio, time
+import asyncio, os, time
 import heapwatch
 from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket
 from starlette.applications import Starlette
@@ -87,7 +87,8 @@ async def tell():
     return Response(counted())
 
 app.include_router(router, prefix="/api")
-app.add_middleware(heapwatch.asgi)
+if "EXPLICIT" in os.environ:
+    app.add_middleware(heapwatch.asgi)
 old = Route("/page/{name}", lambda request: PlainTextResponse("old"))
 app.mount("/old/{tenant}", Starlette(routes=[old]))
 """
@@ -153,8 +154,10 @@ def test_plain_functions_run_in_threads_and_count_for_their_request(fastapi: Ser
 
 
 def test_a_websocket_is_one_piece_of_work_from_its_opening_to_its_end(
-    fastapi: Served, wait_until: Callable[..., None]
+    uvicorn: Callable[..., Served], wait_until: Callable[..., None]
 ) -> None:
+    pytest.importorskip("fastapi")
+    fastapi = uvicorn(FASTAPI, EXPLICIT="yes")  # and by itself: counted once
     with closing(WebSocket(fastapi.port, "/chat/blue")) as socket:
         assert [socket.ask(text) for text in ("a", "b")] == ["A", "B"]
         assert fastapi.counted()["running"] == 2, "it and the one that asks"
@@ -168,15 +171,11 @@ def test_a_websocket_is_one_piece_of_work_from_its_opening_to_its_end(
     assert fastapi.counted()["live"][name] == pytest.approx(3 * 1_033_000, rel=0.15)
 
 
-@pytest.fixture(params=["on", "off"])
-def once(uvicorn: Callable[..., Served], request: pytest.FixtureRequest) -> Served:
-    """Measured by the middleware, and by itself or not."""
+@pytest.mark.parametrize("how", ["automatic", "explicit"])
+def test_routes_statuses_and_traces(uvicorn: Callable[..., Served], how: str) -> None:
     pytest.importorskip("fastapi")
-    return uvicorn(FASTAPI, HEAPWATCH_INSTRUMENT=request.param)
-
-
-def test_routes_statuses_and_traces(once: Served) -> None:
-    fastapi = once
+    explicit = {"EXPLICIT": "yes", "HEAPWATCH_INSTRUMENT": "off"}
+    fastapi = uvicorn(FASTAPI, **(explicit if how == "explicit" else {}))
     trace = "0af7651916cd43dd8448eb211c80319c"
     fastapi.get("/old/acme/page/x", traceparent=f"00-{trace}-b7ad6b7169203331-01")
     fastapi.get("/broken", 500)
