@@ -10,7 +10,10 @@ is a look that says growth after one that didn't; it is right if the shape grows
   100 MB/h      the last hour grew by more than 100 MB
   Mann-Kendall  tau of the last day is positive with p < 0.001 and Sen's slope over 0.5 MiB an hour
   forecast      the analyzer's slope of RSS, known to within half of itself
-  growth test   what the analyzer goes by: the test that sites have to pass, with pages for samples
+  growth test   the test that sites have to pass, with pages for samples
+  a day of it   what the analyzer goes by where no limit is near: the same, once it has a day to look at
+
+Also told: the median hours from the start of growth to its alarm.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ import argparse
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import median
 
 import numpy as np
 from heapwatch_analyzer.forecasts import CLEAR, trend
@@ -155,11 +159,16 @@ def growth_test(times: FloatArray, values: FloatArray, starts: FloatArray) -> bo
     return rss_grows(times[own], values[own], float(starts[-1]), THRESHOLDS)
 
 
+def a_day(times: FloatArray, values: FloatArray, starts: FloatArray) -> bool:
+    return bool(times[-1] - max(times[0], starts[-1]) >= DAY - STEP) and growth_test(times, values, starts)
+
+
 RULES: dict[str, Rule] = {
     "100 MB/h": a_hundred,
     "Mann-Kendall": mann_kendall,
     "forecast": forecast,
     "growth test": growth_test,
+    "a day of it": a_day,
 }
 
 
@@ -170,7 +179,7 @@ class Tally:
     right: int = 0
     wrong: int = 0
     growing: int = 0
-    found: int = 0
+    hours: list[float] = field(default_factory=list)
 
     def watch(self, rule: Rule, values: FloatArray, since: float, starts: FloatArray) -> None:
         """Looks at a week every LOOK seconds."""
@@ -180,17 +189,19 @@ class Tally:
             said = rule(START + TIMES[seen], values[seen], START + starts[starts < end])
             if said and not saying:
                 self.right, self.wrong = self.right + (end > since), self.wrong + (end <= since)
-            caught |= said and end > since
+            if said and end > since and not caught:
+                self.hours.append((end - since) / HOUR)
+                caught = True
             saying = said
         self.growing += since < WEEK
-        self.found += caught
 
     def row(self, weeks: int) -> dict[str, float]:
         alarms = self.right + self.wrong
         return {
             "precision": self.right / alarms if alarms else float("nan"),
-            "recall": self.found / self.growing if self.growing else float("nan"),
+            "recall": len(self.hours) / self.growing if self.growing else float("nan"),
             "false alarms a week": self.wrong / weeks,
+            "hours": median(self.hours) if self.hours else float("nan"),
         }
 
 

@@ -34,6 +34,8 @@ from heapwatch_wire.settings import AgentSettings, AnalyzerSettings
 INTERVAL = 512
 LEAKS = 20
 BLOCKS = 5
+LEAKED = 8
+"""Blocks that a leak keeps each second: half a MiB a minute."""
 TICK = 0.25
 START = 1.7e9
 PUSH = 5.0
@@ -83,10 +85,13 @@ def agent(sites: int, seconds: float) -> dict[str, float]:
     for number in range(sites):
         for _ in range(BLOCKS):
             keep(number)
+    # A short interval made many sites of few bytes; from here on it is a service's.
+    sampler.set_interval(AgentSettings().sampling_interval)
     tracker, cpu = tracker_of(sampler), 0.0
     for tick in range(int(seconds / TICK)):
         for number in range(0, LEAKS if tick % 4 == 0 else 0):
-            keep(number)
+            for _ in range(LEAKED):
+                keep(number)
         begun = time.thread_time()
         tracker.observe(START + TICK * tick)
         cpu += time.thread_time() - begun

@@ -144,6 +144,10 @@ def export(since: int = 0, live: bool = False, own: int = 0) -> list[Row]:
 def totals(live: bool = False, own: int = 0) -> tuple[list[Totals], float]:
     """The same without frames, and the live bytes of the rows of label `own` that are left out."""
 
+def levels(own: int) -> tuple[bytes, float]:
+    """What lives of each row but those of label `own`, whose live bytes come with it: native 64-bit stack id,
+    live bytes and live objects as doubles, one after the other. No object is made of a row."""
+
 def frames(stack: int) -> tuple[Frame, ...]:
     """The frames of a stack, innermost first; () when it was given up."""
 

@@ -6,6 +6,7 @@ import importlib
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, cast
 
 from heapwatch_wire.sites import Frame, Stack
@@ -57,6 +58,11 @@ class Totals(NamedTuple):
     inuse_bytes: float
     alloc_objects: float
     alloc_bytes: float
+
+
+Level: TypeAlias = tuple[int, float, float]
+"""(stack id, live bytes, live objects) of a part of what lives; a stack may come several times."""
+_LEVEL = Struct("=Qdd")
 
 
 class Encoded(NamedTuple):
@@ -119,6 +125,7 @@ class Native(Follows, Protocol):
     def totals(
         self, live: bool = False, own: int = 0
     ) -> tuple[list[tuple[int, int, str, float, float, float, float]], float]: ...
+    def levels(self, own: int) -> tuple[bytes, float]: ...
     def frames(self, stack: int) -> tuple[tuple[str, str, int], ...]: ...
     def profile(
         self, names: dict[int, str], own: int = 0, take: bool = False, peak: bool = False
@@ -180,6 +187,7 @@ class Sampler(Protocol):
     def set_label(self, label: int) -> int: ...
     def export(self, live: bool = False) -> list[Row]: ...
     def totals(self, live: bool = False) -> list[Totals]: ...
+    def levels(self) -> Iterator[Level]: ...
     def frames(self, stack_id: int) -> Stack: ...
     def profile(self, take: bool) -> Encoded: ...
     def peak(self) -> Encoded: ...
@@ -251,6 +259,11 @@ class NativeSampler:
         """As `export`, at a fraction of its cost."""
         rows, self._own_bytes = self._native.totals(live, self._own_label)
         return list(map(Totals._make, rows))
+
+    def levels(self) -> Iterator[Level]:
+        """What lives now, at a fraction of the cost of `totals`."""
+        packed, self._own_bytes = self._native.levels(self._own_label)
+        return _LEVEL.iter_unpack(packed)
 
     def frames(self, stack_id: int) -> Stack:
         """The frames of a stack; empty when it has no live memory any more and was forgotten."""
@@ -335,6 +348,10 @@ class NullSampler:
     def totals(self, live: bool = False) -> list[Totals]:
         """No rows."""
         return []
+
+    def levels(self) -> Iterator[Level]:
+        """Nothing."""
+        return iter(())
 
     def frames(self, stack_id: int) -> Stack:
         """No frames."""

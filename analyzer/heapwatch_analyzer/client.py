@@ -34,6 +34,11 @@ METRICS = (
 SITES = 200
 RAW_WINDOW = 3600.0
 POINTS = 720
+MOST_VALUES = 900_000
+"""Points of sites that are asked for at once: the collector refuses a million."""
+LEAST_POINTS = 180
+FASTEST_PUSH = 1.0
+"""Seconds; points that fine are the pushes themselves."""
 
 
 class CollectorError(RuntimeError):
@@ -53,16 +58,19 @@ class Collector:
         with _expecting("/api/v1/services"):
             return [str(s["name"]) for s in self._get("/api/v1/services")["services"]]
 
-    def observe(self, service: str, time: float, window: float) -> list[Observations]:
-        """What was seen of each version of `service` in the `window` up to `time`. Raises CollectorError."""
+    def observe(self, service: str, time: float, window: float, points: int = POINTS) -> list[Observations]:
+        """What was seen of each version of `service` in the `window` up to `time`; of a long window `points`
+        of each series. Raises CollectorError.
+        """
         base = f"/api/v1/services/{urllib.parse.quote(service, safe='')}"
         span = {"start": time - window, "end": time}
         with _expecting(base):
             instances = self._get(f"{base}/instances", span)["instances"]
-            query = {**span, "name": METRICS, "step": _step(window)}
+            step = 0.0 if window <= RAW_WINDOW else window / points
+            query = {**span, "name": METRICS, "step": step}
             metrics = self._get(f"{base}/metrics", query)["series"]
             return [
-                self._observe_version(base, version, time, window, instances, metrics)
+                self._observe_version(base, version, time, window, step, instances, metrics)
                 for version in sorted({str(i["version"] or "") for i in instances})
             ]
 
@@ -71,7 +79,7 @@ class Collector:
         self._send("/api/v1/analyses", json.dumps(to_json(analysis)).encode())
 
     def _observe_version(
-        self, base: str, version: str, time: float, window: float,
+        self, base: str, version: str, time: float, window: float, step: float,
         instances: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]],
     ) -> Observations:  # fmt: skip
         ours = [i for i in instances if str(i["version"] or "") == version]
@@ -80,7 +88,8 @@ class Collector:
         series = tuple(_series(m) for m in rows if "buckets" not in m)
         # Sites are ranked by growth between the halves of the range: it begins where there is something.
         start = max(time - window, min(float(i["first_seen"]) for i in ours))
-        query = {"version": version, "start": start, "end": time, "limit": SITES, "step": _step(window)}
+        step, limit = _grain(time - start, step, len(ours))
+        query = {"version": version, "start": start, "end": time, "limit": limit, "step": step}
         sites = self._get(f"{base}/sites", query)
         documents = self._get(f"{base}/evidence", {"version": version})["documents"]
         return Observations(
@@ -135,9 +144,15 @@ def _expecting(path: str) -> Iterator[None]:
         ) from error
 
 
-def _step(window: float) -> float:
-    """Seconds per point: every push of a short window (0), POINTS points of a long one."""
-    return 0.0 if window <= RAW_WINDOW else window / POINTS
+def _grain(seconds: float, step: float, instances: int) -> tuple[float, int]:
+    """(seconds per point, sites) to ask for, so that `instances` give no more than MOST_VALUES points.
+
+    The more instances, the coarser are points, down to LEAST_POINTS; then there are fewer sites.
+    """
+    points = max(LEAST_POINTS, MOST_VALUES // (SITES * instances))
+    coarse = seconds / points
+    limit = min(SITES, max(1, MOST_VALUES // (LEAST_POINTS * instances)))
+    return (max(step, coarse) if coarse > FASTEST_PUSH else step), limit
 
 
 def _refusal(path: str, status: int, body: bytes) -> str:

@@ -15,6 +15,7 @@ from heapwatch_wire.evidence import to_json
 from heapwatch_wire.settings import AnalyzerSettings
 
 from .client import Collector, CollectorError
+from .history import NOTHING, SlowTier
 from .report import analyze
 from .text import progress, render
 from .units import duration
@@ -32,6 +33,7 @@ class Loop:
         self._collector = collector
         self._show = show
         self._service = service
+        self._slow = SlowTier(settings, collector)
         self._stopped = threading.Event()
         self._complaint = ""
 
@@ -76,9 +78,11 @@ class Loop:
 
     def _analyze(self, service: str) -> int:
         """The number of versions of `service` that were analyzed."""
-        observed = self._collector.observe(service, time.time(), self._settings.window)
+        now = time.time()
+        observed = self._collector.observe(service, now, self._settings.window)
+        past = self._slow.of(service, now) if observed else {}
         for seen in observed:
-            analysis = analyze(seen, self._settings)
+            analysis = analyze(seen, self._settings, past.get(seen.version, NOTHING))
             self._collector.publish(analysis)
             self._show(analysis)
         return len(observed)

@@ -11,6 +11,7 @@ from heapwatch_wire.settings import AnalyzerSettings
 
 from .anomalies import anomalies
 from .forecasts import forecasts
+from .history import NOTHING, Past
 from .leaks import Verdicts, find
 from .observations import Observations
 from .rss import growing_instances
@@ -31,12 +32,15 @@ class Rules:
     quiet: float
 
 
-def analyze(seen: Observations, settings: AnalyzerSettings) -> Analysis:
-    """The analysis of `seen`: the same observations and settings give the same answer."""
+def analyze(seen: Observations, settings: AnalyzerSettings, past: Past = NOTHING) -> Analysis:
+    """The analysis of `seen` and of what the slow tier found: the same input gives the same answer."""
     thresholds = replace(THRESHOLDS, warmup=settings.warmup)
     rules = Rules(settings.warmup, QUIET_SPANS * thresholds.span)
-    expected = forecasts(seen, settings.memory_limit, settings.warmup)
-    verdicts = find(seen, thresholds, expected, settings.memory_limit)
+    recent = forecasts(seen, settings.memory_limit, settings.warmup)
+    growing = growing_instances(seen, thresholds, recent)
+    slowly = {f.instance: f for f in past.growing if f.instance not in growing}
+    expected = [slowly.get(f.instance, f) for f in recent]
+    verdicts = find(seen, thresholds, expected, settings.memory_limit, past.leaks)
     status = _status(verdicts, rules)
     return Analysis(
         service=seen.service,
@@ -50,7 +54,9 @@ def analyze(seen: Observations, settings: AnalyzerSettings) -> Analysis:
         forecasts=tuple(expected),
         recommendations=tuple(v.recommendation for v in verdicts.leaks if v.recommendation is not None),
         scaling=advise(seen, verdicts.leaks),
-        notes=tuple(_notes(seen, verdicts, expected, rules)),
+        notes=tuple(
+            _notes(seen, verdicts, [f for f in expected if f.instance in {*growing, *slowly}], rules)
+        ),
         statistics={"judged_seconds": verdicts.judged_seconds, "quiet_seconds": rules.quiet},
     )
 
@@ -62,8 +68,9 @@ def _status(verdicts: Verdicts, rules: Rules) -> Status:
 
 
 def _notes(
-    seen: Observations, verdicts: Verdicts, expected: list[InstanceForecast], rules: Rules
+    seen: Observations, verdicts: Verdicts, sure: list[InstanceForecast], rules: Rules
 ) -> list[str]:  # fmt: skip
+    """What else is to be said; `sure` are the forecasts of instances whose RSS surely grows."""
     notes = []
     if not seen.sites:
         notes.append("No memory profiles arrive: only growth of memory can be told, not what causes it.")
@@ -73,8 +80,6 @@ def _notes(
             f"needs, after {duration(rules.warmup)} of warm-up."
         )
     by_sites = sum(v.statistics["family_bytes_per_second"] for v in verdicts.leaks)
-    growing = growing_instances(seen, replace(THRESHOLDS, warmup=rules.warmup))
-    sure = [f for f in expected if f.instance in growing]
     growth = sum(f.bytes_per_second for f in sure)
     if sure and growth > 2 * by_sites:
         soonest = min((f.forecast.seconds for f in sure if f.forecast), default=None)

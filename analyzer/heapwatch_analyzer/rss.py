@@ -1,9 +1,15 @@
-"""Whether the resident memory of a process grows without end, which alone says nothing of a leak."""
+"""Whether the resident memory of a process grows without end, which alone says nothing of a leak.
+
+Caches fill and load rises for hours, and nothing in RSS tells that from growth without end: it is called
+growth when it has gone on for a day, or when at its rate the limit is met within one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from heapwatch_wire.analysis import InstanceForecast
+from heapwatch_wire.daily import DAY
 from heapwatch_wire.growth import Series, Thresholds, judge
 
 from .observations import FloatArray, Observations, request_rates
@@ -11,15 +17,21 @@ from .observations import FloatArray, Observations, request_rates
 PAGE = 4096.0
 
 
-def growing_instances(seen: Observations, thresholds: Thresholds) -> set[str]:
-    """The instances whose RSS passes the growth test."""
+def growing_instances(
+    seen: Observations, thresholds: Thresholds, expected: Sequence[InstanceForecast]
+) -> set[str]:
+    """The instances whose RSS grows; `expected` tells when they meet their limits."""
     found = set()
+    near = {f.instance for f in expected if f.forecast is not None and f.forecast.seconds < DAY}
     for instance in seen.instances:
         rss = seen.gauge("process.memory.usage", instance.id)
         if rss is None:
             continue
         load = request_rates(seen, instance.id)
-        if rss_grows(rss.times, rss.values, instance.started, thresholds, load):
+        long = rss.times[-1] - rss.times[0] >= DAY
+        if (long or instance.id in near) and rss_grows(
+            rss.times, rss.values, instance.started, thresholds, load
+        ):
             found.add(instance.id)
     return found
 

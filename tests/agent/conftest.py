@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from heapwatch.sampler import Encoded, Labels, Lifetimes, LiveSample, Owners, Row, Totals
+from heapwatch.sampler import Encoded, Labels, Level, Lifetimes, LiveSample, Owners, Row, Totals
 from heapwatch_wire import pprof
 from heapwatch_wire.protobuf import Value, read, submessage
 from heapwatch_wire.sites import Stack
@@ -168,6 +168,9 @@ class ScriptedSampler:
 
     def totals(self, live: bool = False) -> list[Totals]:
         return [Totals(row.stack_id, row.label, row.thread, *row[5:]) for row in self.export(live)]
+
+    def levels(self) -> Iterator[Level]:
+        return ((row.stack_id, row.inuse_bytes, row.inuse_objects) for row in self.totals(live=True))
 
     def frames(self, stack_id: int) -> Stack:
         return next((row.frames for row in self.rows if row.stack_id == stack_id), ())

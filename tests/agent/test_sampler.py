@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from contextvars import ContextVar
 
@@ -53,6 +54,10 @@ class ScriptedExtension:
         left_out = sum(row[6] for row in rows if row[3] == own)
         return [(row[0], row[3], row[4], *row[5:]) for row in rows if row[3] != own], left_out
 
+    def levels(self, own: int) -> tuple[bytes, float]:
+        rows, left_out = self.totals(live=True, own=own)
+        return b"".join(struct.pack("=Qdd", row[0], row[4], row[3]) for row in rows), left_out
+
     def frames(self, stack: int) -> tuple[tuple[str, str, int], ...]:
         return next((row[1] for row in self.rows if row[0] == stack), ())
 
@@ -103,6 +108,7 @@ def test_rows_come_out_typed_and_frames_are_shared() -> None:
         Totals(7, 9, "T1", 2.0, 128.0, 3.0, 192.0),
         Totals(7, 0, "T2", 1.0, 64.0, 1.0, 64.0),
     ]
+    assert list(sampler.levels()) == [(7, 128.0, 2.0), (7, 64.0, 1.0)]
     assert sampler.frames(7) == first.frames
     assert sampler.frames(8) == ()
     assert sampler.live_samples(7, 5)[0].birth == 1.5
@@ -119,6 +125,7 @@ def test_the_agents_own_work_is_no_row_but_a_figure() -> None:
     ]
     assert [row.stack_id for row in sampler.export()] == [8]
     assert [row.stack_id for row in sampler.totals()] == [8]
+    assert list(sampler.levels()) == [(8, 64.0, 1.0)]
     assert sampler.stats() == {"interval": 512, "agent_bytes": 128.0, "interval_changes": 0}
 
 
@@ -137,7 +144,7 @@ def test_the_stand_in_is_empty_and_says_why() -> None:
     sampler = NullSampler("no compiler")
     assert sampler.reason == "no compiler"
     assert (sampler.export(), list(sampler.owners([1], 1)), sampler.live_samples(1, 1)) == ([], [], [])
-    assert (sampler.totals(), sampler.frames(1)) == ([], ())
+    assert (sampler.totals(), list(sampler.levels()), sampler.frames(1)) == ([], [], ())
     with pytest.raises(RuntimeError, match="no compiler"):
         sampler.profile(take=True)
     assert (sampler.stats(), sampler.set_label(5)) == ({}, NO_LABEL)

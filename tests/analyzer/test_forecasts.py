@@ -158,3 +158,5 @@ def test_leak_meets_the_limit_by_its_own_growth(simulation: Any) -> None:
     assert open_end is not None
     assert open_end.high is None
     assert leak_forecast(simulation.Fleet([], 60, limit=None).observe(), growth, 1.0, 2) is None
+    shrinking = Growth(-2 * MIB, -3 * MIB, -1 * MIB, -100.0)
+    assert leak_forecast(seen, shrinking, -1.0, 2) is None

@@ -32,7 +32,7 @@ def mixed(simulation: Any, seed: int) -> list[Any]:
 @pytest.mark.parametrize("seconds", [130.0, 400.0])
 def test_what_the_growth_test_finds_passes(simulation: Any, seconds: float) -> None:
     seen = simulation.Fleet(mixed(simulation, 1), seconds, seed=1).observe()
-    passed = screen(seen.sites, seen.interval, THRESHOLDS)
+    passed = screen(seen.sites, seen.interval, THRESHOLDS, {}, {})
     found = [tracks for tracks in seen.sites if grows(tracks, seen.interval)]
     assert found
     assert [tracks.site.function for tracks in found if tracks not in passed] == []
@@ -40,7 +40,7 @@ def test_what_the_growth_test_finds_passes(simulation: Any, seconds: float) -> N
 
 def test_most_healthy_sites_need_no_test(simulation: Any) -> None:
     seen = simulation.Fleet(simulation.healthy(3, 100), 400, seed=3).observe()
-    assert len(screen(seen.sites, seen.interval, THRESHOLDS)) < 50
+    assert len(screen(seen.sites, seen.interval, THRESHOLDS, {}, {})) < 50
 
 
 def test_instances_may_have_different_pushes(simulation: Any) -> None:
@@ -52,5 +52,5 @@ def test_instances_may_have_different_pushes(simulation: Any) -> None:
     cut = type(track)(track.times[40:], track.bytes[40:], track.objects[40:])
     short = type(track)(track.times[:3], track.bytes[:3], track.objects[:3])
     tracks = SiteTracks(first.site, {**first.tracks, name: cut, "young": short}, first.endpoints)
-    assert tracks in screen([tracks, *others], seen.interval, THRESHOLDS)
-    assert screen([], seen.interval, THRESHOLDS) == []
+    assert tracks in screen([tracks, *others], seen.interval, THRESHOLDS, {}, {})
+    assert screen([], seen.interval, THRESHOLDS, {}, {}) == []

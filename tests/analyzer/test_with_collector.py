@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from heapwatch_wire import otlp, pprof, push
 from heapwatch_wire.analysis import Analysis
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.integration
 
 SECONDS = 240.0
 PUSH = 10.0
+MIB = float(1 << 20)
+DAY = 86400.0
 
 
 def _program(module: str) -> list[str]:
@@ -192,3 +195,29 @@ def test_bad_setting_names_the_setting() -> None:
     done = _analyze("http://127.0.0.1:1", "--once", "--window", "soon")
     assert done.returncode == 2
     assert "window='soon'" in done.stderr
+
+
+def daily(rng: np.random.Generator, seconds: float) -> tuple[Any, Any]:
+    """Sessions of half an hour that come and go with the day: none by night, 60 MiB at its height."""
+    born = np.sort(rng.uniform(0.0, seconds, rng.poisson(60 * MIB / 20_000 / 1800 * seconds)))
+    born = born[rng.random(len(born)) < 0.5 - 0.5 * np.cos(2 * np.pi * born / DAY)]
+    return born, born + rng.exponential(1800, len(born))
+
+
+def test_a_leak_of_days_is_found_in_what_the_collector_keeps(collector: str, simulation: Any) -> None:
+    """One MiB an hour beneath the load of the day; the last hour has two pushes."""
+    leak = simulation.Site("remember", simulation.leak(MIB / 60, 2000), 2000, line=77)
+    sessions = simulation.Site("sessions", daily, 20_000, line=12)
+    fleet = simulation.Fleet([leak, sessions], 56 * 3600.0, 1, push=1800.0)
+    Feeder(collector, simulation).feed("slow", fleet)
+
+    done = _analyze(collector, "--once", "--json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    analysis = from_json(Analysis, json.loads(done.stdout))
+    assert analysis.status == "leak"
+    (verdict,) = analysis.verdicts
+    assert (verdict.site.function, verdict.site.line) == ("remember", 77)
+    assert verdict.growth.bytes_per_second == pytest.approx(MIB / 3600, rel=0.3)
+    without = _analyze(collector, "--once", "--json", "--history", "0")
+    assert from_json(Analysis, json.loads(without.stdout)).status == "learning"

@@ -35,7 +35,6 @@ All statistics are ratios: scaling bytes and the sampling interval together chan
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
@@ -44,7 +43,7 @@ from typing import Literal
 from heapwatch_wire import trend
 from heapwatch_wire.daily import without_day
 from heapwatch_wire.evidence import Growth
-from heapwatch_wire.trend import Push
+from heapwatch_wire.trend import Push, Track
 
 Decision = Literal["leak", "suspicion", "stable", "learning"]
 _RANK: dict[Decision, int] = {"learning": 0, "stable": 1, "suspicion": 2, "leak": 3}
@@ -87,7 +86,7 @@ class Thresholds:
     ongoing: float = 0.4
     slowing_z: float = 1.5
     saturation: float = -1.0
-    maturity: float = 1200.0
+    maturity: float = 3000.0
     load_variation: float = 0.1
     confidence: float = 0.95
 
@@ -136,18 +135,18 @@ class _Judged:
         start = first if series.start is None else series.start
         self.series = series
         self.thresholds = thresholds
-        self.whole = without_day(series.points)
-        self.points = self.whole[bisect_left(self.whole, (start + thresholds.warmup,)) :]
+        self.whole = Track.of(without_day(series.points))
+        self.track = self.whole.since(start + thresholds.warmup)
         self.age = series.points[-1][0] - start if series.points else 0.0
 
     @cached_property
     def saturation(self) -> float:
         """Log-likelihood by which a saturating curve beats a line over the whole history, with warm-up."""
-        series, points = self.series, self.whole
-        floors = trend.floors(points, max(trend.PUSHES_PER_FLOOR, len(points) // trend.FLOORS_MAX))
+        series, whole = self.series, self.whole
+        floors = trend.floors(whole, max(trend.PUSHES_PER_FLOOR, len(whole) // trend.FLOORS_MAX))
         level = trend.without_load(floors.times, floors.bytes, series.load, self.thresholds.load_variation)
         step = (level[-1] - level[0]) / (len(level) - 1)
-        sampling = _quantum(points, series.interval) * abs(step)
+        sampling = _quantum(whole, series.interval) * abs(step)
         return trend.saturation(floors.times, level, trend.noise_of(level).coefficient, sampling)
 
 
@@ -168,10 +167,10 @@ class _Trend:
 
 def judge(instances: Sequence[Series], thresholds: Thresholds = THRESHOLDS) -> Finding:
     """The finding for one site over all `instances`: the most serious of all windows."""
-    judged = [j for s in instances if _enough((j := _Judged(s, thresholds)).points, thresholds)]
+    judged = [j for s in instances if _enough((j := _Judged(s, thresholds)).track, thresholds)]
     if not judged:
         return _learning(instances, thresholds)
-    length = max(j.points[-1][0] - j.points[0][0] for j in judged)
+    length = max(j.track.times[-1] - j.track.times[0] for j in judged)
     looks: list[tuple[Finding, Sequence[_Trend]]] = []
     while length >= thresholds.span:
         trends = [t for j in judged if (t := _trend(j, length)) is not None]
@@ -203,8 +202,14 @@ def discoveries(
     ]
 
 
-def _enough(points: Sequence[Push], thresholds: Thresholds) -> bool:
-    return len(points) >= thresholds.points and points[-1][0] - points[0][0] >= 0.9 * thresholds.span
+@cache
+def _as_mapping(thresholds: Thresholds) -> Mapping[str, float]:
+    """Told with each finding; nobody changes it."""
+    return asdict(thresholds)
+
+
+def _enough(track: Track, thresholds: Thresholds) -> bool:
+    return len(track) >= thresholds.points and track.times[-1] - track.times[0] >= 0.9 * thresholds.span
 
 
 def _learning(instances: Sequence[Series], thresholds: Thresholds) -> Finding:
@@ -212,36 +217,35 @@ def _learning(instances: Sequence[Series], thresholds: Thresholds) -> Finding:
         f"still learning: needs {thresholds.points} pushes over {thresholds.span:g} s"
         f" after {thresholds.warmup:g} s of warm-up"
     )
-    return Finding("learning", None, len(instances), 0, {}, asdict(thresholds), (reason,))
+    return Finding("learning", None, len(instances), 0, {}, _as_mapping(thresholds), (reason,))
 
 
 def _trend(judged: _Judged, length: float) -> _Trend | None:
     """The line through the last `length` seconds, its noise taken from up to four times as many."""
-    series, points, thresholds = judged.series, judged.points, judged.thresholds
-    window = points[bisect_left(points, (points[-1][0] - length,)) :]
+    series, track, thresholds = judged.series, judged.track, judged.thresholds
+    window = track.since(track.times[-1] - length)
     if not _enough(window, thresholds):
         return None
     run = max(trend.PUSHES_PER_FLOOR, len(window) // trend.FLOORS_MAX)
-    floors = trend.floors(points[-4 * len(window) :], run)
+    floors = trend.floors(track.last(4 * len(window)), run)
     level = trend.without_load(floors.times, floors.bytes, series.load, thresholds.load_variation)
     noise = trend.noise_of(level)
     count = len(window) // run
     line = trend.fit(floors.times[-count:], level[-count:], noise)
-    span = window[-1][0] - window[0][0]
+    span = window.times[-1] - window.times[0]
     quantum = _quantum(window, series.interval)
     sampling = math.sqrt(1.2 * quantum * abs(line.slope) / span)
     steps = len(level) - 1.0 if line.error > sampling else math.inf
     objects = trend.slope_of(floors.times[-count:], floors.objects[-count:])
     line = trend.Line(line.slope, max(line.error, sampling), line.thirds)
     samples, events = line.slope * span / quantum, trend.events(level[-count:])
-    end = window[-1][0]
-    return _Trend(end, span, line, objects, samples, events, steps, judged)
+    return _Trend(window.times[-1], span, line, objects, samples, events, steps, judged)
 
 
-def _quantum(points: Sequence[Push], interval: float) -> float:
+def _quantum(track: Track, interval: float) -> float:
     """Bytes that one sampled block stands for, from the mean size of the site's blocks."""
-    count = sum(p[2] for p in points)
-    size = sum(p[1] for p in points) / count if count > 0 else 0.0
+    count = sum(track.objects)
+    size = sum(track.bytes) / count if count > 0 else 0.0
     if size <= 1e-9 * interval:
         return interval
     return size / -math.expm1(-size / interval)
@@ -259,7 +263,7 @@ def _decide(trends: Sequence[_Trend], thresholds: Thresholds) -> Finding:
     if decision == "leak":
         growing = max(1, growing)
     reasons = _reasons(chosen, thresholds)
-    return Finding(decision, None, len(trends), growing, chosen, asdict(thresholds), reasons)
+    return Finding(decision, None, len(trends), growing, chosen, _as_mapping(thresholds), reasons)
 
 
 def _statistics(trends: Sequence[_Trend], thresholds: Thresholds) -> dict[str, float]:

@@ -240,6 +240,16 @@ class AnalyzerSettings:
     window: float = setting(
         3600.0, "How far back an analysis looks.", unit="seconds", minimum=60, maximum=30 * 86400
     )
+    history: float = setting(
+        4 * 86400.0,
+        "How far back leaks are looked for that grow too slowly for the window; 0 turns it off.",
+        unit="seconds",
+        minimum=0,
+        maximum=30 * 86400,
+    )
+    history_interval: float = setting(
+        1800.0, "Time between two looks that far back.", unit="seconds", minimum=60, maximum=86400
+    )
     warmup: float = setting(
         30.0, "Start of a process's life that is not judged.", unit="seconds", minimum=0, maximum=86400
     )

@@ -10,6 +10,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import mul
 
 Push = tuple[float, float, float]
 """Unix time, live bytes, live objects."""
@@ -19,15 +20,29 @@ PUSHES_PER_FLOOR = 2
 
 
 @dataclass(frozen=True)
-class Floors:
-    """Runs of equally many pushes: mean time, least bytes, least objects of each."""
+class Track:
+    """Times, live bytes and live objects of pushes, or of runs of them."""
 
-    times: list[float]
-    bytes: list[float]
-    objects: list[float]
+    times: Sequence[float]
+    bytes: Sequence[float]
+    objects: Sequence[float]
 
-    def last(self, count: int) -> Floors:
-        return Floors(self.times[-count:], self.bytes[-count:], self.objects[-count:])
+    @classmethod
+    def of(cls, points: Sequence[Push]) -> Track:
+        times, sizes, counts = zip(*points, strict=True) if points else ((), (), ())
+        return cls(times, sizes, counts)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def since(self, time: float) -> Track:
+        """What isn't older than `time`."""
+        return self.last(len(self) - bisect_left(self.times, time))
+
+    def last(self, count: int) -> Track:
+        """The newest `count`, or all when there are fewer."""
+        first = max(0, len(self) - count)
+        return Track(self.times[first:], self.bytes[first:], self.objects[first:])
 
 
 @dataclass(frozen=True)
@@ -51,14 +66,16 @@ class Line:
     thirds: tuple[float, float, float]
 
 
-def floors(points: Sequence[Push], run: int) -> Floors:
-    """Minima of `run` pushes each, counted from the newest back; an incomplete oldest run is left out."""
-    first = len(points) % run
-    runs = [points[i : i + run] for i in range(first, len(points), run)]
-    return Floors(
-        [sum(p[0] for p in r) / run for r in runs],
-        [min(p[1] for p in r) for r in runs],
-        [min(p[2] for p in r) for r in runs],
+def floors(track: Track, run: int) -> Track:
+    """Runs of `run` pushes each: mean time, least bytes, least objects.
+
+    Counted from the newest back; an incomplete oldest run is left out.
+    """
+    starts = range(len(track) % run, len(track), run)
+    return Track(
+        [sum(track.times[i : i + run]) / run for i in starts],
+        [min(track.bytes[i : i + run]) for i in starts],
+        [min(track.objects[i : i + run]) for i in starts],
     )
 
 
@@ -82,15 +99,21 @@ def events(y: Sequence[float]) -> float:
 
 def slope_of(x: Sequence[float], y: Sequence[float]) -> float:
     """Least-squares slope; 0 for fewer than two distinct x."""
-    weights = _weights(x)
-    return sum(w * v for w, v in zip(weights, y, strict=True))
+    return _dot(_weights(x), y)
 
 
 def _weights(x: Sequence[float]) -> list[float]:
     """w such that the slope is sum(w * y)."""
     mean = sum(x) / len(x)
-    spread = sum((v - mean) ** 2 for v in x)
-    return [(v - mean) / spread if spread else 0.0 for v in x]
+    off = [v - mean for v in x]
+    spread = _dot(off, off)
+    return [o / spread if spread else 0.0 for o in off]
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    """Sum of products, as far as the shorter one goes."""
+    products: Iterator[float] = map(mul, a, b)
+    return sum(products)
 
 
 def noise_of(y: Sequence[float]) -> Noise:
@@ -102,10 +125,10 @@ def noise_of(y: Sequence[float]) -> Noise:
     steps = [b - a for a, b in itertools.pairwise(y)]
     mean = sum(steps) / len(steps)
     off = [s - mean for s in steps]
-    square = sum(o * o for o in off)
+    square = _dot(off, off)
     if square <= 0:
         return Noise(0.0, 0.0, 0.0)
-    lagged = sum(a * b for a, b in itertools.pairwise(off)) / square + 1 / len(steps)
+    lagged = _dot(off, off[1:]) / square + 1 / len(steps)
     variance = square / (len(steps) - 1)
     return Noise(variance, min(0.98, max(0.0, 1 + 2 * lagged)), _longrun(off))
 
@@ -113,11 +136,10 @@ def noise_of(y: Sequence[float]) -> Noise:
 def _longrun(off: Sequence[float]) -> float:
     """Long-run variance of centred steps with Bartlett weights, at least what white noise would leave."""
     lags = max(1, min(4, len(off) // 8))
-    total = square = sum(o * o for o in off)
+    total = square = _dot(off, off)
     for lag in range(1, lags + 1):
         weight = 1 - lag / (lags + 1)
-        covariance = sum(a * b for a, b in zip(off, off[lag:], strict=False))
-        total += 2 * weight * (covariance + square / len(off))
+        total += 2 * weight * (_dot(off, off[lag:]) + square / len(off))
     return max(total, square / (2 * lags + 2)) / (len(off) - 1)
 
 
@@ -136,27 +158,44 @@ def _slope_error(x: Sequence[float], noise: Noise) -> float:
     return math.sqrt(max(walk, variance * total))
 
 
+@dataclass(frozen=True)
+class Rates:
+    """Request rates that vary: `off` their mean, `own` less what a line in time explains of them, and whether
+    that is enough to be told from time (else `own` is `off`)."""
+
+    off: Sequence[float]
+    own: Sequence[float]
+    beside_time: bool
+
+
+def varying_rates(x: Sequence[float], load: Sequence[tuple[float, float]], variation: float) -> Rates | None:
+    """The rates of `load` at `x`; None for one that is steadier than `variation` (standard deviation over
+    mean) or unknown. A rate that is nearly a line in time (R² over 0.9) can't be told from it."""
+    rates = _rates_at(x, load)
+    mean = sum(rates) / len(rates) if rates else 0.0
+    off = [r - mean for r in rates]
+    spread = _dot(off, off)
+    if mean <= 0 or spread <= len(rates) * (variation * mean) ** 2:
+        return None
+    own = residuals(x, rates)
+    beside_time = _dot(own, own) >= 0.1 * spread
+    return Rates(off, own if beside_time else off, beside_time)
+
+
 def without_load(
     x: Sequence[float], y: Sequence[float], load: Sequence[tuple[float, float]], variation: float
 ) -> list[float]:
     """`y` less what the request rate explains beside a line in `x` (Frisch and Waugh 1933).
 
-    More load can only mean more bytes. A rate that is nearly a line in time (R² over 0.9) can't be told
-    from time: it gets all that it can explain. A rate steadier than `variation` (standard deviation over
-    mean) is left out.
+    More load can only mean more bytes. A rate that can't be told from time gets all that it can explain; one
+    that doesn't vary (see `varying_rates`) is left out.
     """
-    rates = _rates_at(x, load)
-    mean = sum(rates) / len(rates) if rates else 0.0
-    off = [r - mean for r in rates]
-    spread = sum(o * o for o in off)
-    if mean <= 0 or spread <= len(rates) * (variation * mean) ** 2:
+    rates = varying_rates(x, load, variation)
+    if rates is None:
         return list(y)
-    own, rest = residuals(x, rates), residuals(x, y)
-    if sum(o * o for o in own) < 0.1 * spread:
-        own, rest = off, list(y)
-    square = sum(o * o for o in own)
-    weight = max(0.0, sum(o * r for o, r in zip(own, rest, strict=True)) / square)
-    return [v - weight * o for v, o in zip(y, off, strict=True)]
+    rest = residuals(x, y) if rates.beside_time else y
+    weight = max(0.0, _dot(rates.own, rest) / _dot(rates.own, rates.own))
+    return [v - weight * o for v, o in zip(y, rates.off, strict=True)]
 
 
 def _rates_at(x: Sequence[float], load: Sequence[tuple[float, float]]) -> list[float]:
@@ -188,10 +227,16 @@ def saturation(x: Sequence[float], y: Sequence[float], coefficient: float, varia
     """
     times = [(v - x[0]) / (x[-1] - x[0]) for v in x]
     whiten = _whitener(coefficient)
-    target, unit, line = whiten(y), whiten([1.0] * len(x)), whiten(times)
-    straight = _misfit(target, [unit, line])
-    bent = min(_misfit(target, [unit, line, whiten(c)]) for c in _hinges(times))
-    curved = min(_misfit(target, [unit, whiten(c)]) for c in _saturating(times))
+    level = _unit(whiten([1.0] * len(x)))
+    ascent = _unit(_without(level, whiten(times)))
+    about = _without(level, whiten(y))
+    rest = _without(ascent, about)
+    square, straight = _dot(about, about), _dot(rest, rest)
+    # A hinge may only add: a line that bends down is no line but a curve that saturates.
+    hinges = (_unit(_without(ascent, _without(level, whiten(c)))) for c in _hinges(times))
+    bent = straight - max(max(0.0, _dot(rest, hinge)) ** 2 for hinge in hinges)
+    curves = (_unit(_without(level, whiten(c))) for c in _saturating(times))
+    curved = square - max(_dot(about, curve) ** 2 for curve in curves)
     scale = max(variance, min(straight, bent, curved) / max(1, len(x) - 4))
     if scale <= 0:
         return 0.0
@@ -226,24 +271,14 @@ def _whitener(coefficient: float) -> Callable[[Sequence[float]], list[float]]:
     return whiten
 
 
-def _misfit(target: Sequence[float], columns: Sequence[Sequence[float]]) -> float:
-    """Sum of squares left when `target` is fitted by `columns`, which are made orthogonal one by one.
-
-    A third column may only add: a line that bends down is no line but a curve that saturates.
-    """
-    rest = list(target)
-    basis: list[list[float]] = []
-    for column in columns:
-        own = list(column)
-        for b in basis:
-            own = _take_out(own, b)
-        if sum(v * v for v in own) > 1e-12:
-            basis.append(own)
-            if len(basis) < 3 or sum(v * d for v, d in zip(rest, own, strict=True)) > 0:
-                rest = _take_out(rest, own)
-    return sum(v * v for v in rest)
+def _unit(values: Sequence[float]) -> list[float]:
+    """`values` at length 1; zeros for what has next to none."""
+    square = _dot(values, values)
+    scale = 1 / math.sqrt(square) if square > 1e-12 else 0.0
+    return [scale * v for v in values]
 
 
-def _take_out(values: Sequence[float], direction: Sequence[float]) -> list[float]:
-    factor = sum(v * d for v, d in zip(values, direction, strict=True)) / sum(d * d for d in direction)
-    return [v - factor * d for v, d in zip(values, direction, strict=True)]
+def _without(unit: Sequence[float], values: Sequence[float]) -> list[float]:
+    """`values` made orthogonal to `unit`."""
+    part = _dot(values, unit)
+    return [v - part * u for v, u in zip(values, unit, strict=True)]

@@ -20,6 +20,8 @@
 #include "thread_names.h"
 #include "threads.h"
 
+#include <string.h>
+
 /* --- rows --------------------------------------------------------------------------------------------------- */
 
 uint64_t gil_stack_id(uint32_t stack, uint32_t caller)
@@ -81,6 +83,29 @@ PyObject *gil_totals(bool live, uint32_t own)
     double own_bytes = snapshot.own_bytes;
     gil_snapshot_drop(&snapshot);
     return list ? Py_BuildValue("Nd", list, own_bytes) : NULL;
+}
+
+/* One row of gil_levels(), without padding. */
+struct level {
+    uint64_t stack;
+    double bytes, objects;
+};
+
+PyObject *gil_levels(uint32_t own)
+{
+    struct snapshot snapshot;
+    struct wanted wanted = {.live = true, .own = own};
+    if (!gil_snapshot_take(&snapshot, &wanted))
+        return NULL;
+    PyObject *levels = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(sizeof(struct level) * snapshot.count));
+    for (uint32_t i = 0; levels && i < snapshot.count; i++) {
+        const struct row *row = &snapshot.rows[i];
+        struct level level = {gil_stack_id(row->stack, row->caller), row->live_bytes, row->live_objects};
+        memcpy(PyBytes_AS_STRING(levels) + sizeof level * i, &level, sizeof level);
+    }
+    double own_bytes = snapshot.own_bytes;
+    gil_snapshot_drop(&snapshot);
+    return levels ? Py_BuildValue("Nd", levels, own_bytes) : NULL;
 }
 
 PyObject *gil_frames_of(uint64_t id)

@@ -29,6 +29,7 @@ uint64_t gil_stack_id(uint32_t stack, uint32_t caller);
 
 PyObject *gil_export(uint64_t since, bool live, uint32_t own); /* rows but those of the label `own` */
 PyObject *gil_totals(bool live, uint32_t own); /* (rows without frames, live bytes of the label left out) */
+PyObject *gil_levels(uint32_t own);            /* (what lives of each row as bytes, live bytes of the label left out) */
 PyObject *gil_frames_of(uint64_t id);          /* of a stack by its name; () when it is gone */
 PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit);
 PyObject *gil_stats(void);

@@ -109,6 +109,16 @@ static PyObject *gil_totals_method(PyObject *module, PyObject *args, PyObject *k
     return install.done ? gil_totals(live_ones, own) : Py_BuildValue("[]d", 0.0);
 }
 
+static PyObject *gil_levels_method(PyObject *module, PyObject *argument)
+{
+    unsigned long own = PyLong_AsUnsignedLong(argument);
+    if (own == (unsigned long)-1 && PyErr_Occurred())
+        return NULL;
+    if (own > UINT32_MAX)
+        return PyErr_Format(PyExc_OverflowError, "label must fit 32 bits");
+    return install.done ? gil_levels((uint32_t)own) : Py_BuildValue("yd", "", 0.0);
+}
+
 static PyObject *gil_frames_method(PyObject *module, PyObject *argument)
 {
     unsigned long long stack = PyLong_AsUnsignedLongLong(argument);
@@ -195,6 +205,7 @@ static PyMethodDef methods[] = {
     {"set_label", gil_set_label, METH_O, NULL},
     {"export", (PyCFunction)(void (*)(void))gil_export_method, KEYWORDS, NULL},
     {"totals", (PyCFunction)(void (*)(void))gil_totals_method, KEYWORDS, NULL},
+    {"levels", gil_levels_method, METH_O, NULL},
     {"frames", gil_frames_method, METH_O, NULL},
     {"profile", (PyCFunction)(void (*)(void))gil_profile_method, KEYWORDS, NULL},
     {"give_back", gil_give_back_method, METH_O, NULL},

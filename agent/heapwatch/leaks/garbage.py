@@ -106,7 +106,7 @@ def watch(
     if collect:
         pause(seconds / 4)  # For garbage to gather anew.
     rows = sampler.totals()
-    site_of = Responsible(sampler.frames).of(rows)
+    site_of = Responsible(sampler.frames).of(row.stack_id for row in rows)
     sites = roll_up(rows, site_of)
     ended = _ended(sites, site_of, started)
     most = _freed_most(sites, site_of, watched.freed)

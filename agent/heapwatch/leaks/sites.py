@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from heapwatch_wire.sites import Frame, Stack, responsible
 
-from heapwatch.sampler import Totals
+from heapwatch.sampler import Level, Totals
 
 Frames = Callable[[int], Stack]
 
@@ -54,9 +54,9 @@ class Responsible:
         self._frames = frames
         self._of: dict[int, Frame] = {}
 
-    def of(self, rows: Iterable[Totals]) -> dict[int, Frame]:
-        """The responsible frames of the stacks of `rows` by their ids; others are forgotten."""
-        found = {row.stack_id: self._of.get(row.stack_id) for row in rows}
+    def of(self, stack_ids: Iterable[int]) -> dict[int, Frame]:
+        """The responsible frames of stacks by their ids; others are forgotten."""
+        found = {stack_id: self._of.get(stack_id) for stack_id in stack_ids}
         new = [stack_id for stack_id, frame in found.items() if frame is None]
         if new:
             names = {frame: frame for frame in found.values() if frame is not None}
@@ -67,17 +67,18 @@ class Responsible:
         return self._of
 
 
-def levels(rows: Iterable[Totals], known: Mapping[int, Frame]) -> Levels:
-    """Live bytes and objects of the sites of `rows`; `known` names the site of each stack."""
+def levels(parts: Sequence[Level], responsible: Responsible) -> Levels:
+    """Live bytes and objects of the sites of `parts`."""
+    known = responsible.of(stack_id for stack_id, _, _ in parts)
     sites: Levels = {}
-    for row in rows:
-        frame = known[row.stack_id]
+    for stack_id, size, objects in parts:
+        frame = known[stack_id]
         level = sites.get(frame)
         if level is None:
-            sites[frame] = [row.inuse_bytes, row.inuse_objects]
+            sites[frame] = [size, objects]
         else:
-            level[0] += row.inuse_bytes
-            level[1] += row.inuse_objects
+            level[0] += size
+            level[1] += objects
     return sites
 
 

@@ -25,8 +25,8 @@ from heapwatch.sampler import Sampler, Totals
 from heapwatch.threads import new_rlock, sleep
 
 # Seconds between two looks, the share of a core that they may cost, and the longest time between two.
-OBSERVE = (2.0, 0.003, 12.0)
-JUDGE = (10.0, 0.002, 60.0)
+OBSERVE = (2.0, 0.002, 12.0)
+JUDGE = (10.0, 0.001, 60.0)
 SEARCH = (1.0, 0.05, 600.0)
 SEARCH_AGAIN = 600.0
 SEARCH_AGAIN_IF_NOTHING = 60.0
@@ -151,15 +151,14 @@ class LeakTracker:
 
     def _look(self, now: float) -> None:
         self._observed = now
-        rows = self._sampler.totals(live=True)
-        self._levels = levels(rows, self._responsible.of(rows))
+        self._levels = levels(list(self._sampler.levels()), self._responsible)
         if now - self._identity.started >= THRESHOLDS.warmup:
             self._history.observe(now, self._levels)
 
     def _in_detail(
         self, rows: Sequence[Totals], only: Container[Frame] | None = None
     ) -> dict[Frame, SiteTotals]:
-        return roll_up(rows, self._responsible.of(rows), only)
+        return roll_up(rows, self._responsible.of(row.stack_id for row in rows), only)
 
     def _judge(self, now: float) -> None:
         self._judged = now

@@ -36,7 +36,7 @@ def growing_sites(seen: Observations, thresholds: Thresholds) -> list[GrowingSit
     started = {i.id: i.started for i in seen.instances}
     loads = {i.id: request_rates(seen, i.id) for i in seen.instances}
     found: list[GrowingSite] = []
-    for tracks in screen(seen.sites, seen.interval, thresholds):
+    for tracks in screen(seen.sites, seen.interval, thresholds, started, loads):
         finding = _confirmed(_series(tracks, seen.interval, started, loads), thresholds)
         if finding.decision in ("leak", "suspicion"):
             finding = _without_idle_parents(finding, tracks, seen, thresholds)

@@ -41,12 +41,14 @@ def find(
     thresholds: Thresholds,
     forecasts: Sequence[InstanceForecast],
     memory_limit: float = 0.0,
+    slow: Sequence[GrowingSite] = (),
 ) -> Verdicts:
-    """The leaks and suspicions of `seen`; `memory_limit` stands in where an instance reports none."""
+    """The leaks and suspicions of `seen`, and the leaks `slow` that only a look further back told;
+    `memory_limit` stands in where an instance reports none."""
     reports: dict[str, list[Evidence]] = defaultdict(list)
     for report in seen.reports:
         reports[report.evidence.site.id].append(report.evidence)
-    growing = growing_sites(seen, thresholds)
+    growing = _with_slow(growing_sites(seen, thresholds), slow)
     growing = [_unless_turned_over(g, reports.get(g.tracks.site.id, ())) for g in growing]
     proved = [g for g in growing if g.finding.decision == "leak"]
     suspected = [g for g in growing if g.finding.decision == "suspicion"]
@@ -59,6 +61,14 @@ def find(
         suspicions=(*suspicions, *outside_python(seen, forecasts)),
         judged_seconds=_judged_seconds(seen, thresholds),
     )
+
+
+def _with_slow(growing: Sequence[GrowingSite], slow: Sequence[GrowingSite]) -> list[GrowingSite]:
+    """Each site once: as the window shows it where that proves a leak, else as the past does."""
+    proved = {g.tracks.site.id for g in growing if g.finding.decision == "leak"}
+    added = [g for g in slow if g.tracks.site.id not in proved]
+    told = {g.tracks.site.id for g in added}
+    return sorted([*(g for g in growing if g.tracks.site.id not in told), *added], key=lambda g: -g.rate)
 
 
 def _unless_turned_over(site: GrowingSite, reports: Sequence[Evidence]) -> GrowingSite:

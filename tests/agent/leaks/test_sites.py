@@ -25,7 +25,11 @@ def test_stacks_count_where_their_responsible_frame_is() -> None:
     assert (feed.live_bytes, feed.live_objects, feed.alloc_bytes) == (1500, 15, 3000)
     assert feed.heaviest_stack(STACKS.__getitem__) == (FEED, VIEW)
     assert dict(feed.labels) == {0: 1000, 3: 500}
-    assert levels(rows, KNOWN) == {FEED: [1500, 15], VIEW: [10, 0.1]}
+
+
+def test_what_lives_is_added_up_by_site() -> None:
+    parts = [(1, 1000.0, 10.0), (2, 500.0, 5.0), (1, 24.0, 1.0), (3, 10.0, 0.1)]
+    assert levels(parts, Responsible(STACKS.__getitem__)) == {FEED: [1524, 16], VIEW: [10, 0.1]}
 
 
 def test_details_can_be_had_of_a_few_sites() -> None:
@@ -40,10 +44,10 @@ def test_known_stacks_are_remembered_as_long_as_they_are_seen() -> None:
         return STACKS[stack]
 
     responsible = Responsible(frames)
-    assert responsible.of([row(2, 1), row(3, 1)]) == {2: FEED, 3: VIEW}
-    assert responsible.of([row(3, 1)]) == {3: VIEW}
+    assert responsible.of([2, 3]) == {2: FEED, 3: VIEW}
+    assert responsible.of([3]) == {3: VIEW}
     assert asked == [2, 3]
-    responsible.of([row(2, 1)])
+    responsible.of([2])
     assert asked == [2, 3, 2]
 
 

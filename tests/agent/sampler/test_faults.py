@@ -45,6 +45,7 @@ def look():
     stack = exported[0][0] if exported else 1
     for call in (
         lambda: sampler.totals(True),
+        lambda: sampler.levels(0),
         lambda: sampler.profile({}),
         lambda: sampler.profile({}, take=True),
         lambda: sampler.profile({}, peak=True),
@@ -153,6 +154,7 @@ def test_each_request_may_be_refused_later(sampled, kind, run) -> None:
         "sampler.start(4096, 32)",
         "sampler.export()",
         "sampler.totals(True)",
+        "sampler.levels(0)",
         "sampler.profile({}, take=True)",
         "sampler.profile({3: 'GET /'}, peak=True)",
         "sampler.lifetimes()",
