@@ -173,8 +173,8 @@ def main() -> None:
     ]
     about = (
         "The agent's tracker beside a real sampler at its default interval, on a simulated clock; the"
-        " analyzer on an hour of pushes, one each 5 s, of two instances. CPU time of the thread, over the time"
-        " simulated, and over the interval of analyses. The agent looks less often rather than cost more."
+        " analyzer on an hour of pushes, one each 5 s, of two instances. CPU time over the time simulated,"
+        " and over the interval of analyses. The agent looks less often rather than cost more."
     )
     columns = ["what", "sites", "of a core", "found"]
     record(
