@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -144,3 +145,17 @@ def test_unusable_answers_say_what_and_how_to_mend(
 def test_unusable_address_says_the_mend(url: str) -> None:
     with pytest.raises(CollectorError, match="--collector"):
         Collector(url, timeout=300).services()
+
+
+@pytest.mark.parametrize("count", [1, 10, 100, 3000])
+def test_however_many_instances_the_collector_answers(serve: Callable[[Answers], Server], count: int) -> None:
+    """It refuses a million points of sites: pushes come each second or later."""
+    instances = [{**INSTANCE, "id": f"h-{i}"} for i in range(count)]
+    server = serve({**GOOD, f"{SERVICE}/instances": (200, {"instances": instances})})
+    Collector(server.url).observe("a b/c", 3605.0, 3600.0)
+    asked = next(path for _, path, _, _ in server.asked if "/sites?" in path)
+    query = {name: float(value) for name, (value,) in parse_qs(urlsplit(asked).query).items()}
+    seconds = query["end"] - query["start"]
+    points = seconds / max(1.0, query["step"]) * query["limit"] * count
+    assert points <= 1e6
+    assert query["limit"] >= 1
