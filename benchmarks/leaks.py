@@ -1,6 +1,6 @@
 """How often `heapwatch leaktest` is right on real leaks of published packages and on what only looks so.
 
-    python benchmarks/leaks.py [--data ../shared/leaks] [--json FILE] [--only CASE[,CASE]]
+    python -m benchmarks.leaks [--data ../shared/leaks] [--json FILE] [--record] [--only CASE[,CASE]]
 
 The folder holds `run_case.py`, which makes an environment for each case, and `cases/NAME/` with case.py,
 case.toml, requirements.txt and, where the leak was mended, fixed.txt. Each variant is run with the case's
@@ -27,6 +27,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import Result, Table, record
+
 ROOT = Path(__file__).resolve().parents[1]
 SITES_LOOKED_AT = 3
 TIMEOUT = 600
@@ -36,7 +38,7 @@ _HELD_BY_C = ("C-level", "native")
 
 
 @dataclass(frozen=True)
-class Result:
+class Outcome:
     """One run: what was expected and what was said. None where the case doesn't tell."""
 
     case: str
@@ -75,10 +77,43 @@ def main() -> int:
     if args.json:
         rows = [asdict(result) for result in results]
         Path(args.json).write_text(json.dumps({"summary": summary, "results": rows}, indent=1) + "\n")
+    if args.record:
+        record(recorded(summary, [asdict(result) for result in results]))
     return 0
 
 
-def run_case(machinery: Any, packages: str, folder: Path, variant: str) -> Result:
+def recorded(summary: Mapping[str, Any], rows: list[dict[str, Any]]) -> Result:
+    """For docs/benchmarks.md."""
+    leaking = [row for row in rows if row["expected"]]
+    found = [row for row in leaking if row["said"]]
+    silent = [row for row in rows if not row["expected"]]
+
+    def named(key: str) -> str:
+        known = [row[key] for row in found if row[key] is not None]
+        return f"{sum(known)} of {len(known)}"
+
+    shown = [
+        ["leaks found", f"{len(found)} of {len(leaking)}"],
+        [
+            "fixed versions and look-alikes left alone",
+            f"{sum(not r['said'] for r in silent)} of {len(silent)}",
+        ],
+        ["the culprit's file is that of the first site", named("culprit_first")],
+        ["the holder is named, of those held by Python objects", named("holder_named")],
+    ]
+    return Result(
+        name="leaks",
+        order=71,
+        title="Leaks of published packages",
+        about="`heapwatch leaktest` on packages that leaked and on their mended versions, each with its"
+        f" case's steps and warm-up; {summary['cpu_seconds'] / summary['runs']:.1f} s of CPU a case.",
+        command="python -m benchmarks.leaks --record",
+        tables=[Table("Verdicts", ["what", "cases"], shown)],
+        data={"summary": summary, "results": rows},
+    )
+
+
+def run_case(machinery: Any, packages: str, folder: Path, variant: str) -> Outcome:
     """Run one variant of a case in its environment and compare."""
     facts = tomllib.loads((folder / "case.toml").read_text())
     fixed = variant == "fixed"
@@ -102,7 +137,7 @@ def run_case(machinery: Any, packages: str, folder: Path, variant: str) -> Resul
     return _compare(folder.name, variant, facts, expected, report, took, done.stderr[-300:])
 
 
-def summarize(results: list[Result]) -> dict[str, Any]:
+def summarize(results: list[Outcome]) -> dict[str, Any]:
     """Shares over all results; the cases that were wrong by name."""
     said = [r for r in results if r.said]
     leaks = [r for r in results if r.expected]
@@ -131,11 +166,11 @@ def _compare(
     report: Mapping[str, Any] | None,
     took: tuple[float, float],
     error: str,
-) -> Result:
+) -> Outcome:
     sites = report["sites"] if report else []
     judged = expected and report is not None and bool(sites)
     matches = [_is_culprit(site, facts) for site in sites[:SITES_LOOKED_AT]] if judged else []
-    return Result(
+    return Outcome(
         case=case,
         variant=variant,
         expected=expected,
@@ -185,6 +220,7 @@ def _arguments() -> argparse.Namespace:
     default = ROOT.parent / "shared" / "leaks"
     parser.add_argument("--data", default=default, help="folder of the cases (default: ../shared/leaks)")
     parser.add_argument("--json", default="", metavar="FILE", help="write all results to FILE")
+    parser.add_argument("--record", action="store_true", help="write the figures to benchmarks/results")
     parser.add_argument("--only", default="", metavar="CASE[,CASE]", help="run these cases only")
     return parser.parse_args()
 
@@ -244,7 +280,7 @@ def _share(values: list[bool]) -> float | None:
     return round(sum(values) / len(values), 3) if values else None
 
 
-def _line(result: Result) -> str:
+def _line(result: Outcome) -> str:
     mark = "ok   " if result.said == result.expected else "WRONG"
     said = {True: "leak", False: "none", None: "error"}[result.said]
     rate = f"{result.bytes_per_step:8.1f}" if result.said else " " * 8
