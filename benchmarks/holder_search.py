@@ -1,6 +1,6 @@
 """What the search for holders does to requests: their latency with searches going on and without.
 
-    python -m benchmarks.holder_search [--objects N] [--seconds S] [--rounds N] [--json FILE]
+    python -m benchmarks.holder_search [--objects N] [--seconds S] [--rounds N] [--record]
 
 A thread serves short requests of Python code, one after the other, in a process whose heap has about N
 objects; meanwhile another thread searches what holds some of them, again and again, or sleeps. Both kinds of
@@ -18,11 +18,12 @@ import platform
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from heapwatch.leaks.holders import HolderSearch, Wanted
 from heapwatch.sampler import Owners, walk
+
+from benchmarks.results import Result, Table, record
 
 BUDGET = 0.05
 PAUSE = 0.25
@@ -127,12 +128,37 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=150_000, metavar="N", help="objects in the heap")
     parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="of a round")
     parser.add_argument("--rounds", type=int, default=4, metavar="N", help="of each kind")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--record", action="store_true", help="write the figures to benchmarks/results")
     args = parser.parse_args()
     found = measure(args.objects, args.seconds, args.rounds)
-    print(json.dumps(found, indent=2))
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+    if not args.record:
+        print(json.dumps(found, indent=2))
+        return
+    kinds = {
+        "requests, no search": found["latency_ms"]["off"],
+        "requests, searches going on": found["latency_ms"]["on"],
+        "slices of searches, CPU": found["slice_cpu_ms"],
+        "steps of searches, CPU": found["step_cpu_ms"],
+    }
+    record(
+        Result(
+            name="holder_search",
+            order=72,
+            title="What the search for holders does to requests",
+            about=f"A thread serves requests in a process of {found['tracked_objects']:,} objects while"
+            f" another searches all the time, a slice of {BUDGET * 1e3:.0f} ms each {PAUSE:g} s. A step is"
+            " what holds the interpreter; its CPU time doesn't depend on the machine's load, latencies do.",
+            command="python -m benchmarks.holder_search --record",
+            tables=[
+                Table(
+                    "Milliseconds",
+                    ["what", *(f"p{share * 100:g}" for share in SHOWN)],
+                    [[name, *(f"{value:.2f}" for value in row.values())] for name, row in kinds.items()],
+                )
+            ],
+            data=found,
+        )
+    )
 
 
 if __name__ == "__main__":

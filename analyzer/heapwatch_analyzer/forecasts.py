@@ -234,8 +234,8 @@ def _drift(steps: FloatArray) -> _Drift:
     """
     count = len(steps)
     wave = 1 - np.cos(np.pi * np.arange(1, count + 1) / (count + 1))
-    values = fft.dst(steps, 1, norm="ortho")
-    ones = fft.dst(np.ones(count), 1, norm="ortho")
+    values: FloatArray = np.asarray(fft.dst(steps, 1, norm="ortho"))
+    ones: FloatArray = np.asarray(fft.dst(np.ones(count), 1, norm="ortho"))
     own = WALKS[:, None] + (1 - WALKS[:, None]) * wave
     information = (ones**2 / own).sum(axis=1)
     means = (ones * values / own).sum(axis=1) / information
