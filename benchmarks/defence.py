@@ -43,7 +43,6 @@ HAPROXY = shutil.which("haproxy", path=os.pathsep.join([*os.get_exec_path(), "/u
 MODES = ("off", "act")
 IMPOSSIBLE = 77
 BOOT = 240.0
-REST = 0.01
 GRACE = 2.0
 BALANCER = """\
 defaults
@@ -104,8 +103,8 @@ class Outcome:
 class Clients:
     """Ask `port` for pages from `count` threads until `stop`; all that comes of it goes to `outcome`."""
 
-    def __init__(self, port: int, outcome: Outcome, count: int) -> None:
-        self._port, self._outcome = port, outcome
+    def __init__(self, port: int, outcome: Outcome, count: int, rest: float) -> None:
+        self._port, self._outcome, self._rest = port, outcome, rest
         self._halt, self._lock = threading.Event(), threading.Lock()
         self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
         for thread in self._threads:
@@ -118,7 +117,7 @@ class Clients:
             thread.join()
 
     def _ask(self) -> None:
-        while not self._halt.wait(REST):
+        while not self._halt.wait(self._rest):
             try:
                 status, body = get(self._port, "/page")
             except (OSError, http.client.HTTPException) as error:
@@ -249,7 +248,7 @@ def write_configuration(path: Path, port: int, ports: list[int], checks: list[in
 
 def watch(outcome: Outcome, group: MemoryCgroup, port: int, args: argparse.Namespace) -> None:
     """Put load on and look at the cgroup meanwhile."""
-    clients = Clients(port, outcome, args.clients)
+    clients = Clients(port, outcome, args.clients, args.rest)
     began = time.monotonic()
     try:
         while (passed := time.monotonic() - began) < args.seconds:
@@ -294,6 +293,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=192, help="limit of the leaking server, MiB")
     parser.add_argument("--leak", type=int, default=256, help="bytes that a request leaks, KiB")
     parser.add_argument("--clients", type=int, default=4, help="clients that ask at once")
+    parser.add_argument("--rest", type=float, default=0.01, help="seconds between a client's requests")
     parser.add_argument("--json", action="store_true", help="print the outcomes as JSON instead of a table")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/defence.json")
     return parser.parse_args()

@@ -16,11 +16,11 @@ IMPOSSIBLE = 77
 
 
 def test_a_leaking_worker_is_replaced_before_the_kernel_kills_it() -> None:
-    # Behind HAProxy; a mode ends when a worker was replaced, which takes some 10 seconds.
+    # Behind HAProxy; a mode ends when a worker was replaced. At most 10 MiB a second
+    # leak, so that two seconds are left when the worker is to leave.
     command = [sys.executable, "-m", "benchmarks.defence", "--json", "--once", "--seconds", "150"]
-    done = subprocess.run(
-        [*command, "--limit", "160", "--leak", "512"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    command += ["--limit", "192", "--leak", "512", "--clients", "2", "--rest", "0.05"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode == IMPOSSIBLE:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr

@@ -107,6 +107,7 @@ class Defence:
     def start(self) -> None:
         """Begin, unless it is off or has begun."""
         if self.mode != "off":
+            self._refuse()
             self._run_thread()
 
     def stop(self) -> None:

@@ -39,9 +39,10 @@ def wsgi(environ, start_response):
         begun()
         while not os.path.exists(os.environ["GO_ON"]):
             time.sleep(0.01)
-    for _ in range({"/greedy": 5000, "/modest": 10}.get(path, 0)):
+    for _ in range({"/greedy": 900, "/modest": 10}.get(path, 0)):
         kept.append(bytes(PIECE))
-        time.sleep(0.0001)
+    for _ in range(1000 if path == "/greedy" else 0):
+        time.sleep(0.01)
     body = (str(heapwatch.ready()) if path == "/ready" else str(os.getpid())).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
@@ -55,9 +56,10 @@ async def asgi(scope, receive, send):
         begun()
         while not os.path.exists(os.environ["GO_ON"]):
             await asyncio.sleep(0.01)
-    for _ in range({"/greedy": 5000, "/modest": 10}.get(path, 0)):
+    for _ in range({"/greedy": 900, "/modest": 10}.get(path, 0)):
         kept.append(bytes(PIECE))
-        await asyncio.sleep(0.0001)
+    for _ in range(1000 if path == "/greedy" else 0):
+        await asyncio.sleep(0.01)
     body = (str(heapwatch.ready()) if path == "/ready" else str(os.getpid())).encode()
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
