@@ -25,8 +25,8 @@ from typing import Any
 
 from heapwatch.memory.mappings import HEAP_KINDS, read_mappings
 
-from benchmarks.prefork import children, gunicorn
 from benchmarks.results import Result, Table, record, versions
+from benchmarks.servers import children, gunicorn
 
 PLAIN, FROZEN, TUNER = "plain", "frozen", "tuner"
 MODES = (PLAIN, FROZEN, TUNER)

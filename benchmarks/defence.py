@@ -19,7 +19,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -36,6 +35,7 @@ import heapwatch
 
 from benchmarks.cgroups import MemoryCgroup, NoCgroup, memory_cgroup
 from benchmarks.results import Result, Table, aligned, record
+from benchmarks.servers import free_ports, wait_for
 
 APP = Path(__file__).with_name("defence_app.py")
 BOOTSTRAP = Path(heapwatch.__file__).parent / "bootstrap"
@@ -147,24 +147,6 @@ def answers(port: int) -> bool:
         return get(port, "/health")[0] == "200"
     except (OSError, http.client.HTTPException):
         return False
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def wait_for(condition: Callable[[], bool], limit: float, what: str) -> None:
-    """RuntimeError when it doesn't come true within `limit` seconds."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"waited {limit:.0f} s for {what}")
-        time.sleep(0.1)
 
 
 @contextmanager

@@ -23,17 +23,18 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from heapwatch.control.client import Client, ControlError
 from heapwatch.memory.mappings import read_mappings
 
-from benchmarks.prefork import children, free_port
 from benchmarks.results import Result, Table, record
+from benchmarks.servers import Sink, children, free_port, wait_for
 
 KIB = 1024
+START_LIMIT = 120.0
 PAUSE = "import time; time.sleep({seconds}); print('ready', flush=True); time.sleep(3600)"
 STAGES = {
     "bare interpreter": "",
@@ -56,21 +57,6 @@ def memory(pid: int) -> dict[str, int]:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     sizes = {name: int(size) * KIB for name, size in re.findall(r"^(\w+): +(\d+) kB", text, re.MULTILINE)}
     return {"private": sizes["Private_Clean"] + sizes["Private_Dirty"], "rss": sizes["Rss"]}
-
-
-class Sink(BaseHTTPRequestHandler):
-    """A collector that takes everything."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
 
 
 @contextmanager
@@ -108,7 +94,7 @@ def stage(name: str, address: str, folder: Path) -> dict[str, int]:
     env = {**os.environ, "HEAPWATCH_RUNTIME_DIR": str(folder)}
     code = STAGES[name].replace("{collector}", address) + "\n" + PAUSE.format(seconds=SETTLE.get(name, 1.0))
     with running(sys.executable, "-c", code, env=env, log=log) as pid:
-        wait_for(lambda: "ready" in log.read_text(), f"the stage {name!r}")
+        wait_for(lambda: "ready" in log.read_text(), START_LIMIT, f"the stage {name!r}")
         sizes = memory(pid)
         return {**sizes, "reported": reported(pid, folder)} if name in SETTLE else sizes
 
@@ -118,14 +104,6 @@ def reported(pid: int, folder: Path) -> int:
     status = Client(str(folder), PATIENCE).call(pid, "stats")["agent"]
     sampler = status["sampler"]
     return int(sampler["own_bytes"] + sampler["padding_bytes"] + status["memory"])
-
-
-def wait_for(condition: Any, what: str, limit: float = 120.0) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"waited in vain for {what}")
-        time.sleep(0.1)
 
 
 @contextmanager
@@ -149,7 +127,7 @@ def service(kind: str, address: str, folder: Path, rate: float) -> Iterator[int]
     with ExitStack() as stack:
         serve = (*heapwatch, "serve", "--workers", "2", "--port", str(port), agent)
         pid = stack.enter_context(running(*serve, env=env, log=log))
-        wait_for(lambda: len(children(pid)) == 2, f"the workers of {kind}; {log} says more")
+        wait_for(lambda: len(children(pid)) == 2, START_LIMIT, f"the workers of {kind}; {log} says more")
         load = (*heapwatch, "load", "--host", f"http://127.0.0.1:{port}", "--rate", str(rate))
         stack.enter_context(running(*load, env=env, log=folder / "load.log"))
         yield pid

@@ -34,8 +34,8 @@ from heapwatch.control.client import Client
 from heapwatch.memory.mappings import read_mappings
 
 from benchmarks.gc_tuner_load import Reader, Seen
-from benchmarks.prefork import children, gunicorn, wait_for
 from benchmarks.results import Result, Table, record, versions
+from benchmarks.servers import children, gunicorn, wait_for
 
 OFF, ACT = "off", "act"
 OPTIONS = {"sync": ["-k", "sync"], "gthread": ["-k", "gthread", "--threads", "4", "--keep-alive", "65"]}

@@ -16,7 +16,6 @@ import http.server
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results import Result, Table, record, versions
+from benchmarks.servers import Sink, free_port, reachable
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -54,25 +54,6 @@ def application() -> flask.Flask:
     return app
 
 
-class Sink(http.server.BaseHTTPRequestHandler):
-    """A collector that takes everything."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        json = "json" in self.headers.get("Content-Type", "")
-        body = b"{}" if json else b""
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json" if json else "application/proto")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @contextmanager
 def started(command: Sequence[str], port: int) -> Iterator[int]:
     """A server child; its port, once it can be reached. Stopped by its pid."""
@@ -87,20 +68,6 @@ def started(command: Sequence[str], port: int) -> Iterator[int]:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
-
-
-def reachable(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @contextmanager

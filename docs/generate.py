@@ -116,8 +116,8 @@ def benchmarks_page() -> str:
     lines = [
         "<!-- Written by docs/generate.py from benchmarks/results; run the benchmark named there instead. -->\n\n",
         "# Benchmarks\n\n",
-        "`make bench-sampler` measures all of this again, records it in `benchmarks/results/` and writes this page; ",
-        "each section names the command that makes it alone, in the environment that `make test` sets up.\n",
+        "`make bench-sampler` measures again what the sampler costs and how exact it is; each section names the command ",
+        "that makes it alone, in the environment that `make test` sets up. Results are kept in `benchmarks/results/`.\n",
     ]
     for result in sorted(results, key=lambda result: (result["order"], result["name"])):
         machine = ", ".join(f"{name} {value}" for name, value in result["machine"].items())

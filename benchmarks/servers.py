@@ -1,7 +1,8 @@
-"""gunicorn with worker processes that share what was loaded before they were forked."""
+"""Servers that benchmarks start: ports, waiting, worker processes, a collector that takes everything."""
 
 from __future__ import annotations
 
+import http.server
 import os
 import signal
 import socket
@@ -9,17 +10,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 START_LIMIT = 300.0
 STOP_LIMIT = 20.0
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody listens on now, each another."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [probe.getsockname()[1] for probe in probes]
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """One of them."""
+    return free_ports(1)[0]
 
 
 def children(pid: int) -> list[int]:
@@ -64,8 +71,28 @@ def gunicorn(
 
 
 def reachable(port: int) -> bool:
+    """Whether somebody listens there."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:
         return False
     return True
+
+
+class Sink(http.server.BaseHTTPRequestHandler):
+    """A collector that takes everything."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        json = "json" in self.headers.get("Content-Type", "")
+        body = b"{}" if json else b""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json" if json else "application/proto")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
