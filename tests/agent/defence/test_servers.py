@@ -27,6 +27,7 @@ import asyncio, os, socketserver, sys, time
 import heapwatch
 
 PIECE = 100_000
+ballast = b"x" * int(os.environ["BALLAST"])
 
 def begun():
     with open(os.environ["BEGUN"] + ".new", "w") as file:
@@ -116,11 +117,11 @@ def serve(
     wait_until: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., Server]]:
-    """serve(name of SERVERS, **settings) -> a server that answers."""
+    """serve(name of SERVERS, ballast, **settings) -> a server that answers, with as many bytes in it."""
     (tmp_path / "application.py").write_text(APPLICATIONS)
     monkeypatch.setenv("HEAPWATCH_RUNTIME_DIR", str(tmp_path / "run"))
 
-    def start(name: str, **settings: str) -> Server:
+    def start(name: str, ballast: int = 0, **settings: str) -> Server:
         if SERVERS[name][0] == "-m":
             pytest.importorskip(SERVERS[name][1])
         port = free_port()
@@ -128,6 +129,7 @@ def serve(
         environment = {
             "PYTHONPATH": os.pathsep.join(filter(None, path)),
             "HEAPWATCH_SERVICE": "shop",
+            "BALLAST": str(ballast),
             "BEGUN": str(tmp_path / "begun"),
             "GO_ON": str(tmp_path / "go on"),
             **{f"HEAPWATCH_{key.upper()}": value for key, value in settings.items()},
@@ -204,7 +206,8 @@ def test_the_balancer_is_answered_by_one_of_the_workers(
     serve: Callable[..., Server], free_port: Callable[[], int], wait_until: Callable[..., Any]
 ) -> None:
     port = free_port()
-    server = serve("sync", defence="act", agent_check=f"127.0.0.1:{port}", defence_limit="1MiB")
+    check = f"127.0.0.1:{port}"
+    server = serve("sync", ballast=300_000_000, defence="act", agent_check=check, defence_limit="200MiB")
 
     def told() -> bytes:
         try:
@@ -213,7 +216,7 @@ def test_the_balancer_is_answered_by_one_of_the_workers(
         except OSError:
             return b""
 
-    # The limit is met from the start, and the worker doesn't grow: it refuses, and its end would not help.
+    # The limit is met from the start, and the worker grows by far less than 5% of it: its end would not help.
     wait_until(lambda: told() == b"up ready 10%\n", timeout=PATIENCE)
     wait_until(lambda: server.get("/")[0] == 503, timeout=PATIENCE)
 
