@@ -9,11 +9,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 
 if TYPE_CHECKING:
     from conftest import Served
+
+pytest.importorskip("wsproto", reason="not in the environments of other Pythons")
+
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 
 pytestmark = pytest.mark.integration
 
