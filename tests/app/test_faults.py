@@ -91,23 +91,24 @@ def test_a_fault_that_is_off_leaves_nothing(fault: Fault, reader: Person, switch
 
 
 def test_nothing_grows_while_all_are_off(reader: Person) -> None:
-    def browse() -> None:
-        for path in PATHS.values():
-            reader.text(path)
+    rounds = 8
 
-    def live_after(rounds: int) -> int:
+    def grown() -> int:
+        before = tracemalloc.get_traced_memory()[0]
         for _ in range(rounds):
-            browse()
+            for path in PATHS.values():
+                reader.text(path)
         gc.collect()
-        return tracemalloc.get_traced_memory()[0]
+        return tracemalloc.get_traced_memory()[0] - before
 
     tracemalloc.start()
     try:
-        warm = live_after(12)
-        grown = live_after(20) - warm
+        grown()
+        # A leak grows in each; a cache or a table that is enlarged once only in one.
+        least = min(grown() for _ in range(4))
     finally:
         tracemalloc.stop()
-    assert grown / (20 * len(PATHS)) < 300
+    assert least / (rounds * len(PATHS)) < 300
 
 
 @each_fault
