@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 DEV := $(VENV)/.dev
 NATIVE := $(wildcard agent/heapwatch/_sampler/*.[ch] agent/heapwatch/_native/*.[ch]) CMakeLists.txt
 ARGS ?=
+SEED ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -38,9 +39,9 @@ page: $(READY) ## build the web page (with the machine's node, or the one from P
 demo: $(READY) page ## run the whole product on the reference app with a real leak; ARGS="--once --fault cache"
 	@$(BIN)/heapwatch demo $(ARGS)
 
-test: $(DEV) page ## install what the tests need and run them all; ARGS="-k name" chooses
+test: $(DEV) page ## install what the tests need and run them all; ARGS="-k name" chooses, SEED=default shuffles anew
 	sh tests/debian-packages
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --randomly-seed=$(SEED) $(ARGS)
 
 test-versions: ## run the agent's tests on every CPython found (3.11, 3.12, 3.13)
 	sh tests/every-python $(ARGS)

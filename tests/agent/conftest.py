@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from heapwatch.sampler import Encoded, Labels, Level, Lifetimes, LiveSample, Owners, Row, Totals
+from heapwatch.scopes import CURRENT
 from heapwatch_wire import pprof
 from heapwatch_wire.protobuf import Value, read, submessage
 from heapwatch_wire.sites import Stack
@@ -106,6 +107,12 @@ class Collector(ThreadingHTTPServer):
 
 def accept(handler: Handler) -> None:
     handler.reply(200)
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs() -> None:
+    """Each test begins outside of all work, though the one before may have left a request without an end."""
+    CURRENT.set(None)
 
 
 @pytest.fixture
