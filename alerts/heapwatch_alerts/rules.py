@@ -86,8 +86,18 @@ def _last(name: str, function: Literal["sum", "max", "min"] = "max", by: tuple[s
     return Group(function, by, Last(Series(BY_NAME[name])))
 
 
-def _increase(name: str, window: int, *where: Matcher) -> Group:
-    return Group("max", INSTANCE, Over("increase", Series(BY_NAME[name], where), window))
+def _increase(
+    name: str,
+    window: int,
+    *where: Matcher,
+    function: Literal["sum", "max"] = "max",
+    by: tuple[str, ...] = INSTANCE,
+) -> Group:
+    return Group(function, by, Over("increase", Series(BY_NAME[name], where), window))
+
+
+def _action(kind: str) -> Matcher:
+    return Matcher("heapwatch_action", "=", kind)
 
 
 def _requests(window: int, *where: Matcher) -> Group:
@@ -111,6 +121,8 @@ def _older_than(seconds: int, by: tuple[str, ...] = INSTANCE) -> Comparison:
 
 
 _LIMIT_SHARE = Ratio(_last("container.memory.working_set"), _last("heapwatch.container.memory.limit"))
+_FOR_MEMORY = Matcher("heapwatch_reason", "=~", "optional|all")
+_ACTED = Matcher("heapwatch_defence_mode", "=", "act")
 _PAUSES = Quantile(0.99, (*INSTANCE, "cpython_gc_generation"), BY_NAME["heapwatch.gc.pause"], 5 * MINUTE)
 
 # Routes of the reference application; a rule for another service names its own.
@@ -197,6 +209,52 @@ RULES: tuple[Rule, ...] = (
         0,
         "The kernel killed a process of {service} for lack of memory",
         "Replace the instance at once, then look at what it held before its end.",
+    ),
+    Rule(
+        "DefenceExhausted",
+        "critical",
+        thresholds.DEFENCE_EXHAUSTED,
+        _judge(thresholds.DEFENCE_EXHAUSTED, _last("heapwatch.defence.state")),
+        10 * MINUTE,
+        "{service} has been short of memory for ten minutes, and its defence can't mend it",
+        "See why it stays so: heapwatch doctor PID. Then raise the limit, or restart the instance.",
+    ),
+    Rule(
+        "DefenceShedding",
+        "critical",
+        thresholds.DEFENCE_SHEDDING,
+        _judge(
+            thresholds.DEFENCE_SHEDDING, _increase("heapwatch.defence.shed", 5 * MINUTE, _FOR_MEMORY, _ACTED)
+        ),
+        MINUTE,
+        "{service} refuses requests since it is short of memory: {value} in five minutes",
+        "See which requests are refused and what holds the memory: heapwatch doctor PID.",
+    ),
+    Rule(
+        "DefenceStopping",
+        "warning",
+        thresholds.DEFENCE_STOPPING,
+        _judge(
+            thresholds.DEFENCE_STOPPING,
+            _increase("heapwatch.defence.actions", 10 * MINUTE, _action("stop"), _ACTED),
+        ),
+        0,
+        "Requests of {service} held more memory than they may, and were stopped",
+        "Find the endpoint on the instance dashboard, and what it allocates: heapwatch requests PID.",
+    ),
+    Rule(
+        "DefenceDraining",
+        "warning",
+        thresholds.DEFENCE_DRAINING,
+        _judge(
+            thresholds.DEFENCE_DRAINING,
+            _increase(
+                "heapwatch.defence.actions", HOUR, _action("drain"), _ACTED, function="sum", by=SERVICE
+            ),
+        ),
+        0,
+        "{value} workers of {service} took leave in an hour since they were short of memory",
+        "Find what grows in them, before users notice the restarts: heapwatch leaks PID.",
     ),
     Rule(
         "MemoryFragmentation",

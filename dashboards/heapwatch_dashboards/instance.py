@@ -28,6 +28,7 @@ def build() -> models.Dashboard:
         ["service", "version", "instance"],
     )
     section(built, "Memory of the process", _process())
+    section(built, "Defence", _defence())
     section(built, "Allocators", _allocators())
     section(built, "Garbage collection", _collection())
     section(built, "Requests", _requests())
@@ -75,6 +76,50 @@ def _process() -> list[AnyPanel]:
             SECONDS,
             [Query(f"min by (instance) ({series('heapwatch.memory.limit_eta')})", "{{instance}}")],
             marks=[thresholds.LIMIT_NEAR, thresholds.LIMIT_IMMINENT],
+        ),
+    ]
+
+
+def _defence() -> list[AnyPanel]:
+    by = "instance, heapwatch_action, heapwatch_defence_mode"
+    done = f"sum by ({by}) (increase({series('heapwatch.defence.actions')}[5m]))"
+    refused = f"sum by (heapwatch_reason, heapwatch_defence_mode) ({rate('heapwatch.defence.shed')})"
+    stopped = f"sum by (heapwatch_endpoint, heapwatch_defence_mode) ({rate('heapwatch.defence.stopped')})"
+    mode = "({{heapwatch_defence_mode}})"
+    return [
+        graph(
+            "State of the defence",
+            "0: nothing to do; 1: memory is given back; 2: requests are refused; 3: the worker takes leave.",
+            COUNT,
+            [_gauge("heapwatch.defence.state", "")],
+            marks=[thresholds.DEFENCE_EXHAUSTED],
+        ),
+        graph(
+            "Nearest limit used",
+            "Memory in use over the limit that is nearer, the container's or the process's own.",
+            RATIO,
+            [_gauge("heapwatch.defence.used", "")],
+        ),
+        graph(
+            "Actions",
+            "Actions in five minutes; of a defence that only observes, what it would have done.",
+            COUNT,
+            [Query(done, f"{{{{heapwatch_action}}}} {mode} {{{{instance}}}}")],
+            span=THIRD,
+        ),
+        graph(
+            "Refused",
+            "Requests that were refused per second, of optional routes or any.",
+            PER_SECOND,
+            [Query(refused, f"{{{{heapwatch_reason}}}} {mode}")],
+            span=THIRD,
+        ),
+        graph(
+            "Stopped",
+            "Requests that were stopped per second since they held too much memory, by endpoint.",
+            PER_SECOND,
+            [Query(stopped, f"{{{{heapwatch_endpoint}}}} {mode}")],
+            span=THIRD,
         ),
     ]
 

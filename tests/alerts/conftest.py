@@ -126,6 +126,7 @@ def surge(before: float, after: float, at: float) -> Callable[[float], float]:
 _OLD = gauge("process.uptime", lambda t: 7200 + t)
 _GENERATION = label("cpython.gc.generation")
 _UPLOAD = {"http_request_method": "POST", "http_route": "/new"}
+_ACT = {"heapwatch_defence_mode": "act"}
 _LEAK = {
     "heapwatch_site": "5f0c",
     "code_function_name": "Feed.load",
@@ -153,6 +154,20 @@ def _cache(hits: float) -> World:
     return (
         counter("app.cache.lookups", 10 * hits, **name, app_cache_result="hit"),
         counter("app.cache.lookups", 10 * (1 - hits), **name, app_cache_result="miss"),
+    )
+
+
+def _shed(reason: str, mode: str) -> World:
+    labels = {"heapwatch_reason": reason, "heapwatch_defence_mode": mode}
+    return (counter("heapwatch.defence.shed", 0.5, since=70, **labels),)
+
+
+def _drained(workers: int) -> World:
+    """One after the other, each a process of its own."""
+    labels = {**_ACT, "heapwatch_action": "drain"}
+    return tuple(
+        steps("heapwatch.defence.actions", 180 * number + 50, **labels, instance=f"web-{number}")
+        for number in range(1, workers + 1)
     )
 
 
@@ -184,6 +199,16 @@ CASES: dict[str, Case] = {
         (steps("heapwatch.container.memory.events", 130, heapwatch_event="high"),),
         20,
     ),
+    "DefenceExhausted": Case(
+        (gauge("heapwatch.defence.state", 2.0),), (gauge("heapwatch.defence.state", 1.0),), 15
+    ),
+    "DefenceShedding": Case(_shed("all", "act"), _shed("all", "observe"), 10),
+    "DefenceStopping": Case(
+        (steps("heapwatch.defence.actions", 130, **_ACT, heapwatch_action="stop"),),
+        (steps("heapwatch.defence.actions", 130, **_ACT, heapwatch_action="relieve"),),
+        15,
+    ),
+    "DefenceDraining": Case(_drained(workers=8), _drained(workers=4), 40),
     "MemoryFragmentation": Case(
         (gauge("heapwatch.memory.fragmentation", 0.3), gauge("process.memory.usage", 9e8)),
         (gauge("heapwatch.memory.fragmentation", 0.3), gauge("process.memory.usage", 6e7)),

@@ -216,12 +216,16 @@ RANGES = {
     "heapwatch.leak.growth": (-10, 100),
     "up": (0, 1),
     "heapwatch.sampler.displaced": (-1, 1),
+    "heapwatch.defence.state": (0, 3),
 }
 
 
 def attributes_of(metric: Metric, rng: random.Random) -> dict[str, str]:
     values = {
         "heapwatch.event": ("oom_kill", "high"),
+        "heapwatch.defence.mode": ("act", "observe"),
+        "heapwatch.action": ("drain", "stop"),
+        "heapwatch.reason": ("all", "leaving"),
         "http.request.method": ("GET", "POST"),
         "http.route": ("/feed", "/new"),
         "http.response.status_code": ("200", "500"),
