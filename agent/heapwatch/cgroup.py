@@ -16,7 +16,8 @@ _NO_LIMIT = 1 << 62
 class ContainerMemory:
     """Bytes; `limit` and `peak` are None where there is none or unknown; `events` counted since creation.
 
-    `stalls` are those of the cgroup's own tasks; None with version 1, where the kernel doesn't count them.
+    `high` is where the kernel begins to slow its tasks down (version 2), None where it doesn't. `stalls` are
+    those of the cgroup's own tasks; None with version 1, where the kernel doesn't count them.
     """
 
     usage: int
@@ -25,6 +26,7 @@ class ContainerMemory:
     peak: int | None = None
     events: Mapping[str, int] = field(default_factory=dict)
     stalls: Stalls | None = None
+    high: int | None = None
 
 
 class CgroupReader:
@@ -81,6 +83,7 @@ class CgroupReader:
             peak=_optional(folder / "memory.peak"),
             events=_table(folder / "memory.events"),
             stalls=read_stalls(folder / "memory.pressure"),
+            high=self._smallest_limit(folder, "memory.high"),
         )
 
     def _read_v1(self, folder: Path) -> ContainerMemory:

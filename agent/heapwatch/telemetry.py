@@ -23,6 +23,7 @@ from heapwatch.instrument.requests import Requests
 from heapwatch.leaks.census import Count
 from heapwatch.loading import own_memory
 from heapwatch.memory.breakdown import Breakdown
+from heapwatch.memory.mappings import Pages
 from heapwatch.phases import Phases
 from heapwatch.process import ProcessReader
 from heapwatch.sampler import Sampler
@@ -125,16 +126,14 @@ class Telemetry:
         if memory is None:
             return
         if memory.mappings:
-            pages = list(memory.mappings.values())
-            yield _number("heapwatch.process.memory.pss", sum(p.pss for p in pages))
-            yield _number("heapwatch.process.memory.private", sum(p.private for p in pages))
-            yield _number("heapwatch.process.memory.shared", sum(p.shared for p in pages))
+            total = sum(memory.mappings.values(), Pages())
+            yield _number("heapwatch.process.memory.pss", total.pss)
+            yield _number("heapwatch.process.memory.private", total.private)
+            yield _number("heapwatch.process.memory.shared", total.shared)
             yield _number("heapwatch.memory.trimmable", memory.trimmable)
         yield from _counts("heapwatch.memory.part", "heapwatch.part", memory.parts)
-        for kind, kept in memory.mappings.items():
-            for sharing, size in (("shared", kept.shared), ("private", kept.private)):
-                attributes = {"heapwatch.mapping": kind, "heapwatch.sharing": sharing}
-                yield _number("heapwatch.memory.pages", size, **attributes)
+        for kind, pages in memory.mappings.items():
+            yield from _pages(kind, pages)
         yield from self._allocators(memory)
 
     def _allocators(self, memory: Breakdown) -> Iterator[Point]:
@@ -197,6 +196,17 @@ def _stalls(of: str, stalls: Stalls | None) -> Iterator[Point]:
             yield _number(
                 "heapwatch.memory.stall.time", seconds, **{"heapwatch.stall.of": of, "heapwatch.stall": tasks}
             )
+
+
+def _pages(kind: str, pages: Pages) -> Iterator[Point]:
+    for sharing, state, size in (
+        ("shared", "clean", pages.shared_clean),
+        ("shared", "dirty", pages.shared_dirty),
+        ("private", "clean", pages.private_clean),
+        ("private", "dirty", pages.private_dirty),
+    ):
+        attributes = {"heapwatch.mapping": kind, "heapwatch.sharing": sharing, "heapwatch.state": state}
+        yield _number("heapwatch.memory.pages", size, **attributes)
 
 
 def _counts(name: str, attribute: str, counts: Mapping[str, int | float]) -> Iterator[Point]:

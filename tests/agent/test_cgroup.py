@@ -85,6 +85,15 @@ def test_the_limit_of_a_group_above_counts_when_it_is_smaller(world: World) -> N
     assert memory.limit == 3000000
 
 
+def test_where_the_kernel_slows_tasks_down_is_known(world: World) -> None:
+    world.process("0::/pod/app\n", V2_MOUNT.format(root="/"))
+    world.group("sys/fs/cgroup/pod", memory__max="5000000", memory__high="3500000")
+    world.group("sys/fs/cgroup/pod/app", memory__max="4000000", memory__high="max")
+    memory = world.memory()
+    assert memory is not None
+    assert (memory.limit, memory.high) == (4000000, 3500000)
+
+
 def test_version_1_beside_an_empty_version_2(world: World) -> None:
     world.process("4:memory:/docker/abc\n1:cpu:/\n0::/\n", V1_MOUNTS.format(root="/"))
     world.group("sys/fs/cgroup/memory/docker/abc")

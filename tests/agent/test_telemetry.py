@@ -24,6 +24,8 @@ from heapwatch.gctuner.tuner import Tuner
 from heapwatch.instrument.inflight import InFlight
 from heapwatch.instrument.requests import Requests
 from heapwatch.leaks.census import Count
+from heapwatch.memory.breakdown import divide
+from heapwatch.memory.mappings import Pages
 from heapwatch.memory.own import OwnMemory
 from heapwatch.phases import Phase, Phases
 from heapwatch.process import ProcessReader
@@ -193,6 +195,22 @@ def test_figures_arrive_under_their_names(telemetry: Telemetry) -> None:
         )
     )
     assert private + shared == pytest.approx(rss, rel=0.1)
+
+
+def test_pages_are_told_apart_by_mapping_sharing_and_state(telemetry: Telemetry) -> None:
+    heap = Pages(rss=15, pss=14, shared_clean=1, shared_dirty=2, private_clean=4, private_dirty=8)
+    files = Pages(rss=16, pss=16, shared_clean=16)
+    points = replace(telemetry, memory=lambda: divide({"heap": heap, "files": files})).points()
+    told = [p for p in points if isinstance(p, otlp.Number) and p.metric.name == "heapwatch.memory.pages"]
+    assert {tuple(p.attributes.values()): p.value for p in told if p.value} == {
+        ("heap", "shared", "clean"): 1,
+        ("heap", "shared", "dirty"): 2,
+        ("heap", "private", "clean"): 4,
+        ("heap", "private", "dirty"): 8,
+        ("files", "shared", "clean"): 16,
+    }
+    assert value(points, "heapwatch.process.memory.shared") == 19
+    assert value(points, "heapwatch.process.memory.pss") == 30
 
 
 def test_each_reader_has_all_of_what_happened_since_it_read_before(telemetry: Telemetry) -> None:

@@ -225,8 +225,8 @@ METRICS: tuple[Metric, ...] = (
         "heapwatch.memory.pages",
         "gauge",
         "By",
-        "Resident pages by kind of mapping, shared with other processes or private.",
-        ("heapwatch.mapping", "heapwatch.sharing"),
+        "Resident pages by kind of mapping, shared with others or private, clean or dirty (written).",
+        ("heapwatch.mapping", "heapwatch.sharing", "heapwatch.state"),
     ),
     Metric("heapwatch.memory.trimmable", "gauge", "By", "What `heapwatch trim` would give back."),
     Metric(

@@ -9,7 +9,7 @@ from signal import SIGTERM
 from typing import Any
 
 import pytest
-from heapwatch.cgroup import ContainerMemory
+from heapwatch.cgroup import CgroupReader, ContainerMemory
 from heapwatch.defence.defence import Defence
 from heapwatch.defence.exits import Exit
 from heapwatch.defence.family import Family
@@ -34,7 +34,7 @@ class Way(Exit):
 
 @dataclass
 class World:
-    """Of a process in a container with a limit of 1000 MiB; `rss` and `used` in MiB."""
+    """Of a process in a container with a limit of 1000 MiB, or in `cgroup`; `rss` and `used` in MiB."""
 
     folder: Path
     requests: Requests
@@ -44,6 +44,7 @@ class World:
     now: float = 1000.0
     graceful: bool = True
     caches: list[Callable[[], object]] = field(default_factory=list)
+    cgroup: CgroupReader | None = None
     trims: int = 0
     left: int = 0
 
@@ -77,6 +78,8 @@ class World:
         self.rss = self.used = used
 
     def _container(self) -> ContainerMemory | None:
+        if self.cgroup is not None:
+            return self.cgroup.memory()
         limit = self.limit * MIB if self.limit else None
         return ContainerMemory(self.used * MIB, self.used * MIB, limit)
 
