@@ -10,17 +10,27 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from heapwatch.cli.parser import OWN
-from heapwatch.cli.shapes import SHAPES, UNITS
+from heapwatch.cli.shapes import SHAPES
+from heapwatch_alerts import command as alerts_command
+from heapwatch_app import command as app_command
 from heapwatch_app.settings import AppSettings
+from heapwatch_dashboards import command as dashboards_command
 from heapwatch_wire import config
 from heapwatch_wire.metrics import METRICS, RESOURCE_ATTRIBUTES
 from heapwatch_wire.settings import SECTIONS
+from heapwatch_wire.shapes import UNITS
 
+ROOMS: Mapping[str, Any] = {
+    "alerts": alerts_command,
+    "dashboards": dashboards_command,
+    "app": app_command,
+}
+"""Commands of server rooms whose actions print data."""
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "<!-- Written by docs/generate.py; edit the table in {source} instead. -->\n\n"
 
@@ -77,7 +87,7 @@ def configuration_page() -> str:
 
 
 def commands_page() -> str:
-    """docs/commands.md: the agent's commands, their options, examples, and the shapes of their JSON."""
+    """docs/commands.md: commands, their options and examples, and the shapes of their JSON."""
     lines = [
         HEADER.format(source="agent/heapwatch/cli"),
         "# Commands\n\n",
@@ -93,9 +103,18 @@ def commands_page() -> str:
         lines += [f"| {option} | {meaning} |\n" for option, meaning in options_of(parser)]
         lines.append(f"\n```\n{(parser.epilog or '').partition('--json prints:')[0].rstrip()}\n```\n")
         if name in SHAPES:
-            shape = json.dumps(SHAPES[name], indent=1, ensure_ascii=False)
-            lines.append(f"\n`--json`:\n```json\n{shape}\n```\n")
+            lines.append(in_json("--json", SHAPES[name]))
+    for name, room in ROOMS.items():
+        lines.append(f"\n## heapwatch {name}\n\n{room.HELP[:1].upper()}{room.HELP[1:]}. ")
+        lines.append(f"`heapwatch {name} ACTION --help` has the options.\n")
+        for action, shape in room.SHAPES.items():
+            lines.append(in_json(f"heapwatch {name} {action} --json", shape))
     return "".join(lines)
+
+
+def in_json(command: str, shape: Any) -> str:
+    """The shape of what `command` prints."""
+    return f"\n`{command}`:\n```json\n{json.dumps(shape, indent=1, ensure_ascii=False)}\n```\n"
 
 
 def options_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:

@@ -135,3 +135,33 @@ def free_port() -> Callable[[], int]:
 def heapwatch() -> list[str]:
     """The `heapwatch` command of the environment that runs the tests, as the start of a command line."""
     return [sys.executable, "-m", "heapwatch"]
+
+
+def misfits_of(shape: Any, value: Any, where: str = "") -> Iterator[str]:
+    """Where `value` isn't as `shape` says."""
+    if isinstance(shape, str):
+        if isinstance(value, (dict, list)) or (value is None and not shape.endswith("?")):
+            yield f"{where}: {value!r:.60} is no {shape}"
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            yield f"{where}: {value!r:.60} is no list"
+            return
+        for number, each in enumerate(value):
+            yield from misfits_of(shape[0], each, f"{where}[{number}]")
+    elif "..." not in shape:
+        if not isinstance(value, dict):
+            yield f"{where}: {value!r:.60} is no object"
+            return
+        for key, each in shape.items():
+            name = key.removesuffix("?")
+            for found in value if key.isupper() else [name]:
+                if found in value:
+                    yield from misfits_of(each, value[found], f"{where}.{found}")
+                elif name == key:
+                    yield f"{where}.{key} is missing"
+
+
+@pytest.fixture
+def misfits() -> Callable[[Any, Any], list[str]]:
+    """misfits(shape, value) -> where a command's JSON isn't as its shape (`heapwatch_wire.shapes`) says."""
+    return lambda shape, value: list(misfits_of(shape, value))

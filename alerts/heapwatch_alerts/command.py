@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import signal
 import subprocess
@@ -10,18 +11,21 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
 from heapwatch_wire.config import ConfigError, load, rows
 from heapwatch_wire.settings import AlertSettings
+from heapwatch_wire.shapes import explained
 
 from heapwatch_alerts.links import Links
-from heapwatch_alerts.rules import RULES
+from heapwatch_alerts.rules import RULES, Rule
 from heapwatch_alerts.runbooks import index
 
 if TYPE_CHECKING:
+    from heapwatch_alerts.states import Alert
     from heapwatch_alerts.watch import Watch
 
 HELP = "render the alert rules for Prometheus, or evaluate them here"
@@ -29,12 +33,48 @@ EXTRA = "server"
 
 USAGE_ERROR = 2
 
+_DOCUMENT = "the file's document, which is YAML otherwise"
+SHAPES = {
+    "run": {
+        "time": "moment",
+        "event": "firing|resolved",
+        "alert": {"...": "an alert as Alertmanager's webhook has it"},
+    },
+    "list": [
+        {
+            "alert": "text",
+            "severity": "critical|warning|info",
+            "expression": "PromQL",
+            "threshold": "number, in unit",
+            "unit": "UCUM",
+            "of": "what is judged",
+            "hold": "duration",
+            "action": "text",
+            "runbook": "file name",
+            "needs": ["metric that the service has to send itself"],
+        }
+    ],
+    "rules": {"...": _DOCUMENT},
+    "prometheus": {"...": _DOCUMENT},
+    "alertmanager": {"...": _DOCUMENT},
+    "check": {"accepted": "true|false", "rules": "number", "said": ["line of promtool"]},
+}
+"""What each action prints with --json, as heapwatch_wire.shapes has it; of "run" a line for each event."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and the settings of section `[alerts]` as options."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, (_, text) in _ACTIONS.items():
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name in SHAPES:
+            command.add_argument("--json", action="store_true", help="print JSON; its shape is below")
+            command.epilog = explained(SHAPES[name])
         for setting, row in rows(AlertSettings):
             command.add_argument(
                 "--" + setting.replace("_", "-"),
@@ -78,7 +118,12 @@ def _write(document: Any, args: argparse.Namespace) -> int:
     # PyYAML comes with the extra, and importing this module must not need it.
     import yaml
 
-    text = document if isinstance(document, str) else yaml.safe_dump(document, sort_keys=False, width=110)
+    if isinstance(document, str):
+        text = document
+    elif args.json:
+        text = json.dumps(document, indent=2) + "\n"
+    else:
+        text = yaml.safe_dump(document, sort_keys=False, width=110)
     if args.output:
         Path(args.output).write_text(text, encoding="utf-8")
     else:
@@ -111,10 +156,28 @@ def _runbooks(settings: AlertSettings, args: argparse.Namespace) -> int:
 
 
 def _list(settings: AlertSettings, args: argparse.Namespace) -> int:
+    if args.json:
+        print(json.dumps([_row(rule) for rule in RULES], indent=2))
+        return 0
     for rule in RULES:
         needs = f"  needs {', '.join(rule.needs)}" if rule.needs else ""
         print(f"{rule.alert:28} {rule.severity:9} {rule.condition.promql()}{needs}")
     return 0
+
+
+def _row(rule: Rule) -> dict[str, Any]:
+    return {
+        "alert": rule.alert,
+        "severity": rule.severity,
+        "expression": rule.condition.promql(),
+        "threshold": rule.threshold.value,
+        "unit": rule.threshold.unit,
+        "of": rule.threshold.of,
+        "hold": rule.hold,
+        "action": rule.action,
+        "runbook": rule.page,
+        "needs": list(rule.needs),
+    }
 
 
 def _check(settings: AlertSettings, args: argparse.Namespace) -> int:
@@ -125,7 +188,12 @@ def _check(settings: AlertSettings, args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         args.output = str(Path(folder, "heapwatch-rules.yml"))
         _rules(settings, args)
-        return subprocess.run([promtool, "check", "rules", args.output], check=False).returncode
+        words = [promtool, "check", "rules", args.output]
+        done = subprocess.run(words, check=False, capture_output=args.json, text=True)
+    if args.json:
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        print(json.dumps({"accepted": done.returncode == 0, "rules": len(RULES), "said": said}, indent=2))
+    return done.returncode
 
 
 def _run(settings: AlertSettings, args: argparse.Namespace) -> int:
@@ -133,27 +201,40 @@ def _run(settings: AlertSettings, args: argparse.Namespace) -> int:
         print(
             "heapwatch alerts: no --webhook and no --alertmanager: alerts are only printed", file=sys.stderr
         )
-    watch = _watch(settings)
+    out = sys.stderr if args.json else sys.stdout
+    watch = _watch(settings, out)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     print(
         f"judging {len(RULES)} rules on {settings.collector} every {settings.evaluation_interval:g} s",
+        file=out,
         flush=True,
     )
     while not stop.is_set():
         started = time.monotonic()
-        watch.step(time.time())
+        change = watch.step(now := time.time())
+        if args.json:
+            _print_events(now, [*change.fired, *change.resolved], _links(settings))
         stop.wait(max(0.0, settings.evaluation_interval - (time.monotonic() - started)))
     counts = watch.counts
     print(
         f"stopped after {counts.readings} readings ({counts.failed_readings} failed), "
-        f"{counts.notifications} notifications ({counts.failed_notifications} failed)"
+        f"{counts.notifications} notifications ({counts.failed_notifications} failed)",
+        file=out,
     )
     return 0
 
 
-def _watch(settings: AlertSettings) -> Watch:
+def _print_events(now: float, alerts: Sequence[Alert], links: Links) -> None:
+    from heapwatch_alerts.delivery import as_json
+
+    for alert in alerts:
+        event = "firing" if alert.ended is None else "resolved"
+        print(json.dumps({"time": now, "event": event, "alert": as_json(alert, links)}), flush=True)
+
+
+def _watch(settings: AlertSettings, out: TextIO) -> Watch:
     # These need prometheus_client, which comes with the extra.
     from heapwatch_alerts.delivery import Alertmanager, Sender, Webhook
     from heapwatch_alerts.evidence import details
@@ -173,7 +254,7 @@ def _watch(settings: AlertSettings) -> Watch:
         urlsplit(settings.collector).netloc,
         senders,
         detail=lambda alert: details(alert, settings.collector, settings.token),
-        report=lambda line: print(line, flush=True),
+        report=lambda line: print(line, file=out, flush=True),
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from heapwatch_wire.config import load
+from heapwatch_wire.shapes import explained
 
 from heapwatch_app.load import options as load_options
 from heapwatch_app.settings import SECTION, AppSettings
@@ -18,6 +21,13 @@ EXTRA = "app"
 KEEP_ALIVE = "65"
 """Seconds that an idle connection stays open: longer than people or load pause between two requests, or
 a form might be sent on a connection that is just being closed."""
+
+SHAPES = {
+    "seed": {"users": "number", "posts": "number", "password": "everybody's"},
+    "fault": [{"name": "text", "on": "true|false", "description": "text"}],
+    "routes": [{"methods": ["text"], "path": "route template", "endpoint": "text"}],
+}
+"""What each subcommand prints with --json, as heapwatch_wire.shapes has it."""
 
 # What needs the extra is imported inside the functions: the command line lists its commands without it.
 
@@ -39,6 +49,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     fault.set_defaults(function=_fault)
     routes = commands.add_parser("routes", help="list the routes")
     routes.set_defaults(function=_routes)
+    for name, shape in SHAPES.items():
+        parser = commands.choices[name]
+        parser.add_argument("--json", action="store_true", help="print JSON instead; its shape is below")
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = explained(shape)
 
 
 def _configure_serve(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +107,10 @@ def _seed(args: argparse.Namespace) -> int:
     from heapwatch_app.load.seed import PASSWORD, seed
 
     seed(_settings(), args.users, args.posts)
-    print(f"Added {args.users} people and {args.posts} posts. Everybody's password is {PASSWORD}")
+    if args.json:
+        _print_json({"users": args.users, "posts": args.posts, "password": PASSWORD})
+    else:
+        print(f"Added {args.users} people and {args.posts} posts. Everybody's password is {PASSWORD}")
     return 0
 
 
@@ -116,7 +134,12 @@ def _fault(args: argparse.Namespace) -> int:
     if args.name and args.state:
         switches.set(args.name, args.state == "on")
     on = switches.read()
-    for name in [args.name] if args.name else FAULTS:
+    names = [args.name] if args.name else list(FAULTS)
+    if args.json:
+        told = [{"name": n, "on": n in on, "description": FAULTS[n].description} for n in names]
+        _print_json(told)
+        return 0
+    for name in names:
         print(f"{name:12} {'on ' if name in on else 'off'}  {FAULTS[name].description}")
     return 0
 
@@ -124,7 +147,15 @@ def _fault(args: argparse.Namespace) -> int:
 def _routes(args: argparse.Namespace) -> int:
     from heapwatch_app.web import create_app
 
-    for rule in sorted(create_app().url_map.iter_rules(), key=lambda r: r.rule):
-        methods = sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
-        print(f"{','.join(methods):6} {rule.rule:36} {rule.endpoint}")
+    rules = sorted(create_app().url_map.iter_rules(), key=lambda r: r.rule)
+    rows = [(sorted((r.methods or set()) - {"HEAD", "OPTIONS"}), r.rule, str(r.endpoint)) for r in rules]
+    if args.json:
+        _print_json([{"methods": m, "path": path, "endpoint": endpoint} for m, path, endpoint in rows])
+        return 0
+    for methods, path, endpoint in rows:
+        print(f"{','.join(methods):6} {path:36} {endpoint}")
     return 0
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))

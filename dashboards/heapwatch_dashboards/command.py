@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from heapwatch_wire.shapes import explained
 
 HELP = "render the Grafana dashboards, or install them into a Grafana"
 EXTRA = "server"
+
+_FILES = {"files": ["path"]}
+SHAPES = {
+    "render": _FILES,
+    "provision": _FILES,
+    "install": {
+        "sources": [{"name": "text", "url": "address"}],
+        "dashboards": [{"name": "uid", "url": "address in Grafana"}],
+    },
+}
+"""What each action prints with --json, as heapwatch_wire.shapes has it."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +50,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="token of a Grafana service account (default: $GRAFANA_TOKEN)",
     )
     _add_sources(install, "", "")
+    for name, command in commands.choices.items():
+        command.add_argument("--json", action="store_true", help="print JSON instead; its shape is below")
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
+        command.epilog = explained(SHAPES[name])
 
 
 def _add_sources(parser: argparse.ArgumentParser, prometheus: str, collector: str) -> None:
@@ -62,9 +81,7 @@ def run(args: argparse.Namespace) -> int:
 def _render(args: argparse.Namespace) -> int:
     from heapwatch_dashboards.render import write
 
-    for file in write(Path(args.output)):
-        print(file)
-    return 0
+    return _written(write(Path(args.output)), args)
 
 
 def _provision(args: argparse.Namespace) -> int:
@@ -72,8 +89,14 @@ def _provision(args: argparse.Namespace) -> int:
     from heapwatch_dashboards.sources import Sources
 
     sources = Sources(args.prometheus, args.collector, args.collector_token)
-    for file in write(Path(args.output), sources, args.mounted):
-        print(file)
+    return _written(write(Path(args.output), sources, args.mounted), args)
+
+
+def _written(files: Sequence[Path], args: argparse.Namespace) -> int:
+    if args.json:
+        print(json.dumps({"files": [str(file) for file in files]}, indent=2))
+    else:
+        print("\n".join(str(file) for file in files))
     return 0
 
 
@@ -84,9 +107,19 @@ def _install(args: argparse.Namespace) -> int:
     if not args.token:
         print("heapwatch dashboards: no token: give --token or set GRAFANA_TOKEN", file=sys.stderr)
         return 2
+    installed: dict[str, list[Mapping[str, str]]] = {"data source": [], "dashboard": []}
+
+    def report(kind: str, name: str, url: str) -> None:
+        installed[kind].append({"name": name, "url": url})
+        if not args.json:
+            print(f"{kind} {name}: {url}")
+
     try:
-        install(args.url, args.token, Sources(args.prometheus, args.collector, args.collector_token), print)
+        install(args.url, args.token, Sources(args.prometheus, args.collector, args.collector_token), report)
     except InstallError as error:
         print(f"heapwatch dashboards: {error}", file=sys.stderr)
         return 1
+    if args.json:
+        told = {"sources": installed["data source"], "dashboards": installed["dashboard"]}
+        print(json.dumps(told, indent=2))
     return 0

@@ -29,10 +29,11 @@ class InstallError(Exception):
     """Grafana could not be reached or refused; the message says what to do."""
 
 
-def install(address: str, token: str, sources: Sources, report: Callable[[str], None]) -> None:
+def install(address: str, token: str, sources: Sources, report: Callable[[str, str, str], None]) -> None:
     """Put folder, data sources (those with an address) and dashboards into the Grafana at `address`.
 
-    What is there already is replaced. Raises InstallError.
+    What is there already is replaced. `report` hears of each: "data source" or "dashboard", its name and its
+    address. Raises InstallError.
     """
     grafana = _connect(address, token)
     try:
@@ -40,10 +41,10 @@ def install(address: str, token: str, sources: Sources, report: Callable[[str], 
             _ensure_folder(grafana)
             for source in sources.documents():
                 _put_source(grafana, source)
-                report(f"data source {source['name']}: {source['url']}")
+                report("data source", source["name"], source["url"])
             for uid, document in documents().items():
                 answer = _post_dashboard(grafana, document)
-                report(f"dashboard {uid}: {address.rstrip('/')}{answer.get('url', '')}")
+                report("dashboard", uid, address.rstrip("/") + answer.get("url", ""))
     except GrafanaUnauthorizedError as error:
         raise InstallError(
             f"{address} refused the token: use one of a service account with the role Admin or Editor"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,55 @@ def test_reads_heapwatch_toml(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (tmp_path / "heapwatch.toml").write_text('[alerts]\nrunbooks = "https://books.example"\n')
     assert run("rules") == 0
     assert "https://books.example/memory-high.md" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("action", ["list", "rules", "prometheus", "alertmanager"])
+def test_prints_json_of_the_shape_that_helps_show(
+    action: str, capsys: pytest.CaptureFixture[str], misfits: Callable[[Any, Any], list[str]]
+) -> None:
+    assert run(action, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told
+    assert misfits(command.SHAPES[action], told) == []
+
+
+def test_rules_are_the_same_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    documents = [
+        (run("rules", *words), yaml.safe_load(capsys.readouterr().out)) for words in ([], ["--json"])
+    ]
+    assert documents[0] == documents[1]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Prometheus) is not installed")
+def test_promtools_verdict_reads_as_json(
+    capsys: pytest.CaptureFixture[str], misfits: Callable[[Any, Any], list[str]]
+) -> None:
+    assert run("check", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert misfits(command.SHAPES["check"], told) == []
+    assert told["accepted"]
+    assert any(f"{len(RULES)} rules found" in line for line in told["said"])
+
+
+@pytest.mark.integration
+def test_events_are_a_line_of_json_each(
+    heapwatch: list[str],
+    spawn: Any,
+    receiver: Any,
+    wait_until: Any,
+    misfits: Callable[[Any, Any], list[str]],
+) -> None:
+    receiver.page = (
+        'heapwatch_leak_growth_bytes_per_second{service="shop",version="1",heapwatch_site="5f",'
+        'code_function_name="load",code_file_path="a.py",code_line_number="3"} 7.0\n'
+    )
+    words = ["alerts", "run", "--json", "--collector", receiver.url, "--evaluation-interval", "1"]
+    child = spawn(*heapwatch, *words)
+    fired = json.loads(child.wait_line('"event": "firing"'))
+    assert misfits(command.SHAPES["run"], fired) == []
+    assert fired["alert"]["labels"]["alertname"] == "HeapwatchMemoryLeak"
+    receiver.page = ""
+    assert json.loads(child.wait_line('"event": "resolved"'))["alert"]["status"] == "resolved"
 
 
 @pytest.mark.integration

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from heapwatch_app import command
@@ -37,6 +40,20 @@ def test_fault_shows_and_switches(folder: Path, capsys: pytest.CaptureFixture[st
 def test_routes_lists_the_site(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.run(parsed("routes")) == 0
     assert "POST   /p/<int:post_id>/like                posts.like" in capsys.readouterr().out
+
+
+def test_it_reads_as_json(
+    folder: Path, capsys: pytest.CaptureFixture[str], misfits: Callable[[Any, Any], list[str]]
+) -> None:
+    told = {}
+    for words in (["fault", "cache", "on"], ["routes"], ["seed", "--users", "2", "--posts", "0"]):
+        assert command.run(parsed(*words, "--json")) == 0
+        told[words[0]] = json.loads(capsys.readouterr().out)
+        assert misfits(command.SHAPES[words[0]], told[words[0]]) == []
+    assert [(fault["name"], fault["on"]) for fault in told["fault"]] == [("cache", True)]
+    like = {"methods": ["POST"], "path": "/p/<int:post_id>/like", "endpoint": "posts.like"}
+    assert like in told["routes"]
+    assert told["seed"]["users"] == 2
 
 
 def test_seed_says_what_it_added(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

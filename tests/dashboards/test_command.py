@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,31 @@ def test_installs_folder_sources_and_dashboards(grafana: Grafana, capsys: pytest
     assert profiles["secureJsonData"] == {"httpHeaderValue1": "Bearer s3cret"}
     said = capsys.readouterr().out
     assert f"{grafana.url}/d/heapwatch-fleet/x" in said
+
+
+@pytest.mark.integration
+def test_what_is_installed_reads_as_json(
+    grafana: Grafana, capsys: pytest.CaptureFixture[str], misfits: Callable[[Any, Any], list[str]]
+) -> None:
+    words = ["install", "--url", grafana.url, "--token", TOKEN, "--collector", "http://collector:4040"]
+    assert run(*words, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert misfits(command.SHAPES["install"], told) == []
+    assert {each["name"] for each in told["dashboards"]} == set(DASHBOARDS)
+    assert [each["url"] for each in told["sources"]] == ["http://collector:4040"]
+
+
+@pytest.mark.parametrize("action", ["render", "provision"])
+def test_files_read_as_json(
+    action: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    misfits: Callable[[Any, Any], list[str]],
+) -> None:
+    assert run(action, "-o", str(tmp_path), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert misfits(command.SHAPES[action], told) == []
+    assert {Path(file) for file in told["files"]} == {f for f in tmp_path.rglob("*") if f.is_file()}
 
 
 @pytest.mark.integration

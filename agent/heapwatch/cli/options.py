@@ -10,8 +10,9 @@ from typing import Any
 
 from heapwatch_wire.config import Setting, parse, rows
 from heapwatch_wire.settings import AgentSettings
+from heapwatch_wire.shapes import explained
 
-from heapwatch.cli.shapes import UNITS, described
+from heapwatch.cli.shapes import SHAPES
 from heapwatch.control.client import Client
 
 CODES = "exit code: 0 done, 1 it could not be done, 2 wrong usage"
@@ -58,8 +59,8 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def explain(parser: argparse.ArgumentParser, examples: str) -> None:
     """Examples, and the shape of the command's JSON, below the help."""
-    shape = described(parser.prog.rpartition(" ")[2])
-    parser.epilog = f"examples:\n{examples.rstrip()}\n\n--json prints:\n{shape}\n  {UNITS}\n"
+    shape = SHAPES[parser.prog.rpartition(" ")[2]]
+    parser.epilog = f"examples:\n{examples.rstrip()}\n\n{explained(shape)}"
 
 
 def client(args: argparse.Namespace) -> Client:

@@ -1,21 +1,12 @@
 """What each command prints with --json: the shapes, in one place for the helps, the documentation and tests.
 
-A shape is JSON itself. A text says what stands in its place: a unit, a meaning, or the choices between "|".
-One that ends in "?" is null when unknown; a key that does may be missing. A key in capitals stands for any
-number of keys, a list's one element for any number of elements, and {"...": "name"} for a document that is
-described elsewhere.
+`heapwatch_wire.shapes` says how they are written.
 """
 
 from __future__ import annotations
 
-import json
-import textwrap
 from collections.abc import Mapping
 from typing import Any
-
-UNITS = (
-    "Sizes are bytes, durations seconds, moments Unix seconds, growth and rates per second, shares 0 to 1."
-)
 
 _INFO = {
     "pid": "number",
@@ -285,15 +276,3 @@ SHAPES: Mapping[str, Any] = {
     "leaktest": _LEAKTEST,
     "version": {"heapwatch": "text", "python": "text", "sampler": "true|false: built"},
 }
-
-
-def described(command: str) -> str:
-    """The shape of what `command` prints, in indented lines."""
-    return textwrap.fill(
-        json.dumps(SHAPES[command], ensure_ascii=False),
-        98,
-        initial_indent="  ",
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
