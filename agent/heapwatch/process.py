@@ -102,11 +102,22 @@ class ProcessReader:
 
     def _is_fork(self, pid: str) -> bool:
         try:
-            stat = (self._proc / pid / "stat").read_bytes()
+            stat = ProcessReader(self._proc, pid)._stat()
         except OSError:
             return False
-        state, *fields = stat.rpartition(b")")[2].split()
-        return state != b"Z" and bool(int(fields[5]) & _PF_FORKNOEXEC)
+        return stat[0] != b"Z" and bool(int(stat[6]) & _PF_FORKNOEXEC)
+
+    def parent(self) -> int:
+        """The pid of the parent, 0 where that is out of sight, as of a container's first process.
+
+        Raises OSError when the process is gone.
+        """
+        return int(self._stat()[1])
+
+    def faults(self) -> int:
+        """Page faults since the process started. Raises OSError when it is gone."""
+        stat = self._stat()
+        return int(stat[7]) + int(stat[9])
 
     def start_time(self) -> float:
         """When the process started, in Unix seconds."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from heapwatch.control.paths import search_folders, socket_path, sockets
 from heapwatch.control.protocol import MAX_REPLY, ProtocolError, encode, receive
+from heapwatch.process import ProcessReader
 
 PROC = Path("/proc")
 
@@ -201,7 +202,7 @@ def parents() -> Iterator[tuple[int, int]]:
     for folder in PROC.iterdir():
         if folder.name.isdecimal():
             try:
-                stat = (folder / "stat").read_bytes()
+                parent = ProcessReader(process=folder.name).parent()
             except OSError:
                 continue
-            yield int(folder.name), int(stat.rpartition(b")")[2].split()[1])
+            yield int(folder.name), parent

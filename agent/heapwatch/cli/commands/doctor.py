@@ -6,10 +6,9 @@ import argparse
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from heapwatch.cli.doctor.facts import Facts
-from heapwatch.cli.doctor.gather import gather
+from heapwatch.cli.doctor.gather import gather, is_python
 from heapwatch.cli.doctor.symptoms import Finding, Step, diagnose
 from heapwatch.cli.options import Failure, add_common, pid_argument, print_json
 from heapwatch.cli.table import WIDTH, cut
@@ -72,7 +71,7 @@ def _chosen(args: argparse.Namespace, asking: Client) -> list[int]:
     if args.pid is None:
         pids = asking.agents()
     else:
-        family = [args.pid, *filter(_is_python, sorted(descendants(args.pid)))]
+        family = [args.pid, *filter(is_python, sorted(descendants(args.pid)))]
         pids = [pid for pid in family if asking.has_agent(pid)] or family
     if args.service:
         pids = [pid for pid in pids if asking.has_agent(pid) and _service(pid, asking) == args.service]
@@ -82,13 +81,6 @@ def _chosen(args: argparse.Namespace, asking: Client) -> list[int]:
             "heapwatch doctor PID looks at a process without one",
         )
     return pids[:_MAX_PROCESSES]
-
-
-def _is_python(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/exe").readlink().name.startswith("python")
-    except OSError:
-        return False
 
 
 def _service(pid: int, asking: Client) -> str:

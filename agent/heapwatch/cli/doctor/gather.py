@@ -74,6 +74,24 @@ def read_machine(proc: Path = PROC) -> Machine:
     return Machine(sizes.get("MemTotal", 0), sizes.get("MemAvailable", 0), waited)
 
 
+def is_python(pid: int, proc: Path = PROC) -> bool:
+    """Whether the program is Python, or has it inside, as uWSGI does; False when that can't be read."""
+    folder = proc / str(pid)
+    try:
+        return "python" in (folder / "exe").readlink().name or b"libpython" in (folder / "maps").read_bytes()
+    except OSError:
+        return False
+
+
+def is_worker(pid: int, proc: Path = PROC) -> bool:
+    """Whether the parent has the same command line; False when there is none in sight."""
+    try:
+        parent = ProcessReader(proc, str(pid)).parent()
+        return (proc / str(pid) / "cmdline").read_bytes() == (proc / str(parent) / "cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def _or_error(read: Callable[[int], T]) -> Callable[[int], T | OSError]:
     """`read` with its OSError as a result: of many processes one may end."""
 
@@ -87,8 +105,8 @@ def _or_error(read: Callable[[int], T]) -> Callable[[int], T | OSError]:
 
 
 def _watched(pid: int) -> Watched:
-    stat = (PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
-    return Watched(ProcessReader(process=str(pid)).resident().rss, int(stat[7]) + int(stat[9]))
+    reader = ProcessReader(process=str(pid))
+    return Watched(reader.resident().rss, reader.faults())
 
 
 def _facts(pid: int, asking: Client) -> Facts:
@@ -116,9 +134,9 @@ def _facts(pid: int, asking: Client) -> Facts:
         agent=agent,
         silent=silent,
         threads=() if agent else _py_spy(pid),
-        python=agent is not None or bool(silent) or _is_python(folder),
+        python=agent is not None or bool(silent) or is_python(pid),
         memray=agent is None and _command("memray") is not None and _command("gdb") is not None,
-        worker=_is_worker(folder),
+        worker=is_worker(pid),
     )
 
 
@@ -138,19 +156,6 @@ def _descriptors_limit(folder: Path) -> int:
     )
     soft = line.split()[3]
     return int(soft) if soft.isdecimal() else 0
-
-
-def _is_python(folder: Path) -> bool:
-    """Whether the program is Python, or has it inside, as uWSGI does."""
-    return (
-        b"python" in (folder / "exe").readlink().name.encode()
-        or b"libpython" in (folder / "maps").read_bytes()
-    )
-
-
-def _is_worker(folder: Path) -> bool:
-    parent = (folder / "stat").read_bytes().rpartition(b")")[2].split()[1].decode()
-    return (folder / "cmdline").read_bytes() == (PROC / parent / "cmdline").read_bytes()
 
 
 def _command(name: str) -> str | None:
