@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import pytest
-from heapwatch_collector.query.endpoints import quantile
 from heapwatch_wire import otlp
 from heapwatch_wire.metrics import BY_NAME, DURATION_BUCKETS, QUERY_BUCKETS, SIZE_BUCKETS
 
@@ -96,10 +95,3 @@ def test_one_version_and_tasks(collector: Any) -> None:
     ]
     assert collector.get("/api/v1/services/tasks/endpoints", version="2")["endpoints"] == []
     assert collector.get("/api/v1/services/nobody/endpoints") == {"seconds": 0.0, "endpoints": []}
-
-
-def test_a_quantile_lies_within_its_bucket() -> None:
-    assert quantile((1.0, 2.0, 4.0), (0, 10, 0, 0), 0.5) == pytest.approx(1.5)
-    assert quantile((1.0, 2.0, 4.0), (5, 0, 0, 5), 0.99) == 4.0
-    assert quantile((1.0, 2.0), (0, 0, 0), 0.5) is None
-    assert quantile((), (), 0.5) is None

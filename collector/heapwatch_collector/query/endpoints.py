@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
+
+from heapwatch_wire.histogram import quantile
 
 from heapwatch_collector.store.endpoints import ALLOCATED, REQUESTS, TASKS, Increase, Window
 
@@ -101,19 +102,3 @@ def _endpoint(name: str, seen: _Endpoint, live: float, steps: Sequence[int]) -> 
         "live": live,
         "points": [[time / 1000, *seen.steps.get(time, (0.0, 0.0))] for time in steps],
     }
-
-
-def quantile(bounds: Sequence[float], counts: Sequence[int], q: float) -> float | None:
-    """The `q` quantile of a histogram, linear within its bucket, the last bound when it lies beyond.
-
-    None when the histogram is empty.
-    """
-    total = sum(counts)
-    if not total or not bounds:
-        return None
-    seen = 0
-    for (lower, upper), count in zip(pairwise((0.0, *bounds)), counts, strict=False):
-        if count and seen + count >= q * total:
-            return lower + (q * total - seen) / count * (upper - lower)
-        seen += count
-    return bounds[-1]

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from heapwatch_wire.histogram import quantile
+
 from heapwatch.cli.top.reading import Answer, Reading
 from heapwatch.cli.top.view import EndpointRow, GenerationRow, Process, SiteRow, View
 
@@ -25,7 +27,7 @@ class History:
         """The view of `readings`, taken now (Unix seconds), compared with the oldest that are kept."""
         latest = {reading.pid: reading for reading in readings}
         self._readings.append(latest)
-        newest = max((reading.time for reading in latest.values()), default=0.0)
+        newest = _moment(latest)
         while len(self._readings) > 2 and _moment(self._readings[1]) <= newest - WINDOW:
             self._readings.popleft()
         return _view([Pair(reading, self._before(reading)) for reading in latest.values()], now)
@@ -75,19 +77,6 @@ def sites(pairs: Sequence[Pair]) -> list[SiteRow]:
         for (service, _), site in found.items()
     ]
     return sorted(rows, key=lambda row: -row.live_bytes)
-
-
-def quantile(bounds: Sequence[float], counts: Sequence[int], q: float) -> float | None:
-    """The `q` quantile of a histogram (one more count than upper bounds), linear within a bucket as
-    Prometheus' histogram_quantile; None without observations, the last bound when it lies beyond."""
-    rank, seen, lower = q * sum(counts), 0, 0.0
-    if not rank:
-        return None
-    for bound, counted in zip(bounds, counts, strict=False):
-        if counted and seen + counted >= rank:
-            return lower + (bound - lower) * (rank - seen) / counted
-        seen, lower = seen + counted, bound
-    return lower
 
 
 def _moment(readings: Mapping[int, Reading]) -> float:

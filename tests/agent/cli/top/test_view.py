@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from heapwatch.cli.top import plain
-from heapwatch.cli.top.history import WINDOW, History, quantile
+from heapwatch.cli.top.history import WINDOW, History
 from heapwatch.cli.top.reading import Reading
 from heapwatch.cli.top.screen import SECTIONS, Choice, sorts, tables, title
 
@@ -160,10 +160,3 @@ def test_every_order_of_every_section_puts_the_largest_first() -> None:
     by_growth = tables(view, Choice("sites", "growth/min", 1), 120)[1]
     assert by_growth.rows[0][-1].startswith("a ")
     assert by_growth.hidden == 1
-
-
-def test_quantiles_of_buckets() -> None:
-    assert quantile(BOUNDS, [0, 0, 0, 0], 0.99) is None
-    assert quantile(BOUNDS, [10, 0, 0, 0], 0.5) == pytest.approx(0.05)
-    assert quantile(BOUNDS, [0, 10, 10, 0], 0.75) == pytest.approx(0.3)
-    assert quantile(BOUNDS, [0, 0, 0, 7], 0.5) == 0.4
