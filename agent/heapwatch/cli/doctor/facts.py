@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from heapwatch_wire.evidence import Evidence
 
@@ -19,6 +19,21 @@ class Machine:
     total: int
     available: int
     stalled: float = 0.0
+
+
+class Bound(NamedTuple):
+    """Bytes `used` of the `limit` that memory has, of "the container" or "the machine"."""
+
+    used: int
+    limit: int
+    whose: str
+
+
+def bound(container: ContainerMemory | None, machine: Machine) -> Bound:
+    """What memory is bounded by: the container's limit where that is below the machine's memory."""
+    if container is not None and container.limit and container.limit < machine.total:
+        return Bound(container.working_set, container.limit, "the container")
+    return Bound(machine.total - machine.available, machine.total, "the machine")
 
 
 @dataclass(frozen=True)
@@ -52,17 +67,9 @@ class Facts:
     worker: bool = False
 
     @property
-    def limit(self) -> int:
-        """What memory is bounded by: the container's limit, else the machine's memory."""
-        limit = self.container.limit if self.container else None
-        return min(limit or self.machine.total, self.machine.total)
-
-    @property
-    def used(self) -> int:
-        """What counts against `limit`."""
-        if self.container is not None and self.container.limit:
-            return self.container.working_set
-        return self.machine.total - self.machine.available
+    def bound(self) -> Bound:
+        """What the process's memory is bounded by."""
+        return bound(self.container, self.machine)
 
 
 @dataclass(frozen=True)

@@ -78,13 +78,14 @@ def _killed(facts: Facts) -> Finding | None:
 
 
 def _limit(facts: Facts) -> Finding | None:
-    if not facts.limit or facts.used < MEMORY_HIGH.value * facts.limit:
+    used, limit, _ = facts.bound
+    if not limit or used < MEMORY_HIGH.value * limit:
         return None
-    critical = facts.used >= MEMORY_CRITICAL.value * facts.limit
+    critical = used >= MEMORY_CRITICAL.value * limit
     biggest = [f"{_place(site)}: {size(site['live_bytes'])} live" for site in _sites(facts)[:3]]
     return Finding(
         "critical" if critical else "warning",
-        f"Memory is at {share(facts.used / facts.limit)} of its limit",
+        f"Memory is at {share(used / limit)} of its limit",
         (_usage(facts), *biggest),
         (Step(f"heapwatch memory {facts.pid}", "the process's memory in parts that sum to its RSS"),),
         _relief(facts),
@@ -96,7 +97,8 @@ def _leak(facts: Facts) -> Finding | None:
     if not proved:
         return None
     rate = sum(each.growth.bytes_per_second for each in proved)
-    left = max(0, facts.limit - facts.used) / rate if rate > 0 else None
+    used, limit, _ = facts.bound
+    left = max(0, limit - used) / rate if rate > 0 else None
     end = (f"at this rate the limit is met in {duration(left)}",) if left is not None else ()
     imminent = left is not None and left < LIMIT_IMMINENT.value
     return Finding(
@@ -409,9 +411,8 @@ def _place(site: Mapping[str, Any]) -> str:
 
 
 def _usage(facts: Facts) -> str:
-    whose = "the container" if facts.container and facts.container.limit else "the machine"
-    process = f"{size(facts.status.rss)} by this process"
-    return f"{size(facts.used)} of {size(facts.limit)} of {whose} are used, {process}"
+    used, limit, whose = facts.bound
+    return f"{size(used)} of {size(limit)} of {whose} are used, {size(facts.status.rss)} by this process"
 
 
 def _relief(facts: Facts) -> tuple[Step, ...]:

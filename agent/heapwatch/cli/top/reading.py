@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from heapwatch.cgroup import CgroupReader
+from heapwatch.cli.doctor.facts import Machine, bound
 from heapwatch.cli.doctor.gather import read_machine
 from heapwatch.control.client import Client, ControlError, parents
 
@@ -40,11 +41,11 @@ class Reading:
 
 def read(asking: Client, pids: Sequence[int]) -> list[Reading]:
     """A reading of each process; those that have just ended are left out."""
-    mains = _mains(pids, dict(parents()))
+    mains, machine = _mains(pids, dict(parents())), read_machine()
 
     def one(pid: int) -> Reading | None:
         try:
-            return _read(asking, pid, mains[pid])
+            return _read(asking, pid, mains[pid], machine)
         except ControlError as error:
             alive = asking.has_agent(pid)
             why = str(error).removeprefix(f"process {pid} ")
@@ -55,22 +56,12 @@ def read(asking: Client, pids: Sequence[int]) -> list[Reading]:
         return [reading for reading in pool.map(one, pids) if reading is not None]
 
 
-def _read(asking: Client, pid: int, main: int) -> Reading:
+def _read(asking: Client, pid: int, main: int, machine: Machine) -> Reading:
     info = asking.call(pid, "info")
-    if "watched" not in info:
-        raise ControlError("has an agent of another version of Heapwatch")
     sites = () if info["reason"] else asking.call(pid, "top", limit=MAX_SITES)["sites"]
     garbage, requests = asking.call(pid, "gc"), asking.call(pid, "requests")
-    used, limit = _limit(pid)
+    used, limit, _ = bound(CgroupReader(process=str(pid)).memory(), machine)
     return Reading(pid, main, time.monotonic(), info, sites, garbage, requests, used, limit)
-
-
-def _limit(pid: int) -> tuple[int, int]:
-    """Bytes used of what memory is bounded by: the container's limit, else the machine's memory."""
-    container, machine = CgroupReader(process=str(pid)).memory(), read_machine()
-    if container is not None and container.limit and container.limit < machine.total:
-        return container.working_set, container.limit
-    return machine.total - machine.available, machine.total
 
 
 def _mains(pids: Iterable[int], parent: Mapping[int, int]) -> dict[int, int]:

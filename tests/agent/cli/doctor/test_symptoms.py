@@ -114,6 +114,15 @@ def generations(*p99: float, collected: int = 0) -> list[dict[str, Any]]:
         (replace(HEALTHY, container=ContainerMemory(GIB, 900 * MIB, GIB)), "critical", "88% of its limit"),
         (replace(HEALTHY, container=ContainerMemory(GIB, 750 * MIB, GIB)), "warning", "73% of its limit"),
         (replace(HEALTHY, container=None, machine=Machine(16 * GIB, GIB)), "critical", "94% of its limit"),
+        (
+            replace(
+                HEALTHY,
+                container=ContainerMemory(250 * MIB, 250 * MIB, 32 * GIB),
+                machine=Machine(16 * GIB, GIB),
+            ),
+            "critical",
+            "15.0 GiB of 16.0 GiB of the machine are used",
+        ),
         (with_evidence(evidence("leak", 10 * MIB)), "warning", "remember (app/cache.py:17)"),
         (with_evidence(evidence("leak", 2 * GIB)), "critical", "limit is met in 22 min"),
         (with_evidence(evidence("suspicion", 10 * MIB)), "note", "no leak is proved yet"),
