@@ -29,6 +29,11 @@ class Failure(Exception):
         self.mend = mend
 
 
+def no_agent(service: str, mend: str) -> Failure:
+    """That no process has an agent: of `service`, or of this user when that is empty."""
+    return Failure(f"no process of {f'service {service}' if service else 'this user'} has an agent", mend)
+
+
 def add_pid(parser: argparse.ArgumentParser, optional: bool = False) -> None:
     """PID of a process with an agent, or of one whose children have agents."""
     parser.add_argument(

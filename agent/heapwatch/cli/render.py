@@ -127,7 +127,8 @@ def _growth(evidence: Evidence) -> Iterator[str]:
     )
     where = "" if evidence.instances == 1 else f"in {evidence.growing} of {evidence.instances} processes"
     objects = "" if evidence.parts else f"{count(growth.objects_per_second * 60)} objects a minute"
-    yield from filter(None, [", ".join(filter(None, [objects, where]))])
+    if objects or where:
+        yield ", ".join(filter(None, [objects, where]))
 
 
 def _live(evidence: Evidence) -> Iterator[str]:

@@ -37,12 +37,10 @@ def requests(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sums(totals: Totals) -> dict[str, Any]:
-    durations = totals.outcomes.items()
     statuses: Counter[str] = Counter()
-    for outcome, taken in durations:
-        statuses[outcome.status] += _count(taken)
     every = Distribution(DURATION_BUCKETS)
-    for _, taken in durations:
+    for outcome, taken in totals.outcomes.items():
+        statuses[outcome.status] += _count(taken)
         every.merge(taken)
     return {
         "name": totals.endpoint.name,

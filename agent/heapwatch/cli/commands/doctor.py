@@ -10,7 +10,7 @@ from dataclasses import asdict
 from heapwatch.cli.doctor.facts import Facts
 from heapwatch.cli.doctor.gather import gather, is_python
 from heapwatch.cli.doctor.symptoms import Finding, Step, diagnose
-from heapwatch.cli.options import Failure, add_common, pid_argument, print_json
+from heapwatch.cli.options import Failure, add_common, no_agent, pid_argument, print_json
 from heapwatch.cli.table import WIDTH, cut
 from heapwatch.cli.units import count, duration, size
 from heapwatch.control.client import Client, descendants
@@ -76,10 +76,7 @@ def _chosen(args: argparse.Namespace, asking: Client) -> list[int]:
     if args.service:
         pids = [pid for pid in pids if asking.has_agent(pid) and _service(pid, asking) == args.service]
     if not pids:
-        raise Failure(
-            f"no process of {f'service {args.service}' if args.service else 'this user'} has an agent",
-            "heapwatch doctor PID looks at a process without one",
-        )
+        raise no_agent(args.service, "heapwatch doctor PID looks at a process without one")
     return pids[:_MAX_PROCESSES]
 
 

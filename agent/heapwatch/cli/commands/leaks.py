@@ -53,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
         documents.sort(key=lambda d: (d.verdict != "leak", -d.growth.bytes_per_second))
         nothing = "" if heads else f"Nothing is known to grow in {args.service}; has it sent anything yet?"
     else:
-        asking = client(args)
-        answers = [asking.call(pid, "leaks") for pid in asking.family(args.pid)]
+        answers = list(client(args).call_family(args.pid, "leaks").values())
         documents = combine([[from_json(Evidence, d) for d in answer["documents"]] for answer in answers])
         heads, nothing = [], _nothing(answers)
     if args.json:

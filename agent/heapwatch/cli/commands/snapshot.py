@@ -43,9 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    asking = client(args)
-    pids = asking.family(args.pid)
-    profiles = {pid: base64.b64decode(asking.call(pid, "snapshot", peak=args.peak)["pprof"]) for pid in pids}
+    answers = client(args).call_family(args.pid, "snapshot", peak=args.peak)
+    profiles = {pid: base64.b64decode(answer["pprof"]) for pid, answer in answers.items()}
+    pids = list(profiles)
     data = next(iter(profiles.values())) if len(profiles) == 1 else merge(profiles)
     file = args.output or f"heap-{args.pid}.pb.gz"
     written = write_file(file, _content(data, file, pids))

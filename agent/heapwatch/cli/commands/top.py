@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from typing import Protocol
 
-from heapwatch.cli.options import Failure, add_common, pid_argument, print_json
+from heapwatch.cli.options import Failure, add_common, no_agent, pid_argument, print_json
 from heapwatch.cli.top import plain
 from heapwatch.cli.top.history import History
 from heapwatch.cli.top.keys import ESCAPE, TAB, keys
@@ -146,8 +146,8 @@ def _view(args: argparse.Namespace, asking: Client, history: History) -> View:
     if args.service:
         readings = [reading for reading in readings if reading.info.get("service") == args.service]
     if not readings:
-        raise Failure(
-            f"no process of {f'service {args.service}' if args.service else 'this user'} has an agent",
+        raise no_agent(
+            args.service,
             "heapwatch run -- COMMAND starts one with it, heapwatch attach PID puts it into one that runs",
         )
     return history.view(readings, time.time())

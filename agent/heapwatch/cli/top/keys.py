@@ -10,7 +10,7 @@ import termios
 import tty
 from collections.abc import Iterator
 
-TAB, ESCAPE, INTERRUPT = "\t", "\x1b", "\x03"
+TAB, ESCAPE = "\t", "\x1b"
 
 
 class Keys:
