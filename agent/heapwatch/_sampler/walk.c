@@ -32,8 +32,6 @@
 #define YOUNGER 2
 #define LEAST_LOOKED 1024 /* objects a step, so that a walk comes to its end on a busy machine too */
 
-PyTypeObject *gil_walk_type;
-
 static double gil_now(void)
 {
     struct timespec now;
@@ -226,6 +224,8 @@ static PyType_Spec spec = {
 
 int gil_walk_open(PyObject *module)
 {
-    gil_walk_type = (PyTypeObject *)PyType_FromSpec(&spec);
-    return gil_walk_type ? PyModule_AddObjectRef(module, "Walk", (PyObject *)gil_walk_type) : -1;
+    PyObject *type = PyType_FromSpec(&spec);
+    int result = PyModule_AddObjectRef(module, "Walk", type); /* -1 when there is none */
+    Py_XDECREF(type);
+    return result;
 }

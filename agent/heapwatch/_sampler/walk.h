@@ -29,7 +29,6 @@ struct step {
     uint32_t looked;
 };
 
-extern PyTypeObject *gil_walk_type;
 int gil_walk_open(PyObject *module);
 
 /* A step. Between its begin and its end nothing may run that allocates from Python or frees an object. */
