@@ -18,7 +18,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -31,14 +30,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import heapwatch
+from heapwatch.cli.commands.run import BOOTSTRAP
 
 from benchmarks.cgroups import MemoryCgroup, NoCgroup, memory_cgroup
 from benchmarks.results import Result, Table, aligned, record
-from benchmarks.servers import free_ports, wait_for
+from benchmarks.servers import free_ports, stop, wait_for
 
 APP = Path(__file__).with_name("defence_app.py")
-BOOTSTRAP = Path(heapwatch.__file__).parent / "bootstrap"
 HAPROXY = shutil.which("haproxy", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))
 MODES = ("off", "act")
 IMPOSSIBLE = 77
@@ -159,12 +157,7 @@ def running(command: list[str], log: Path, **environment: str) -> Iterator[None]
     try:
         yield
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        stop(process)
 
 
 def gunicorn(port: int, worker: str) -> list[str]:

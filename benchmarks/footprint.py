@@ -31,7 +31,7 @@ from heapwatch.control.client import Client, ControlError
 from heapwatch.memory.mappings import read_mappings
 
 from benchmarks.results import Result, Table, record
-from benchmarks.servers import Sink, children, free_port, wait_for
+from benchmarks.servers import Sink, children, free_port, stop, wait_for
 
 KIB = 1024
 START_LIMIT = 120.0
@@ -75,16 +75,13 @@ def collector() -> Iterator[str]:
 def running(*command: str, env: Mapping[str, str] | None = None, log: Path | None = None) -> Iterator[int]:
     """The pid of a process with its output in `log`; stopped in the end."""
     with (log or Path(os.devnull)).open("ab") as out:
-        process = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             yield process.pid
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process)
 
 
 def stage(name: str, address: str, folder: Path) -> dict[str, int]:
