@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from heapwatch.defence.defence import Defence
 from heapwatch.defence.drain import FINISH, PATIENCE
-from heapwatch.defence.family import SPACING, Member
-from heapwatch.defence.relief import LONGEST_SPACING
-from heapwatch.defence.relief import SPACING as RELIEF_SPACING
+from heapwatch.defence.family import Member
+from heapwatch.defence.relief import LONGEST_SPACING, SPACING
 from heapwatch.defence.states import State
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def test_soft_drops_caches_and_trims_but_not_again_soon(world: World) -> None:
     world.takes(760)
     assert look(world, defence) is State.SOFT
     assert (len(dropped), world.trims) == (1, 1)
-    look(world, defence, RELIEF_SPACING / 2)
+    look(world, defence, SPACING / 2)
     assert len(dropped) == 1
     look(world, defence, LONGEST_SPACING)
     assert len(dropped) == 2
@@ -185,7 +184,6 @@ def test_who_just_drained_is_waited_for(world: World) -> None:
     assert "another worker" in defence.status()["waits"]
     world.takes(990)
     assert look(world, defence) is State.DRAIN, "memory is about to run out: no more waiting"
-    assert SPACING > 0
 
 
 def test_observe_says_and_does_nothing(world: World) -> None:

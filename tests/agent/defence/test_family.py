@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from heapwatch.defence.agent_check import answer, parse_address, weight
@@ -72,7 +70,7 @@ def test_a_folder_that_others_may_write_to_is_not_used(tmp_path: Path) -> None:
         Family(tmp_path / "run", "shop")
 
 
-def test_one_process_leaves_at_a_time(tmp_path: Path, spawn: Callable[..., Any]) -> None:
+def test_one_process_leaves_at_a_time(tmp_path: Path) -> None:
     family = Family(tmp_path / "run", "shop")
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
