@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+from heapwatch.cli.commands.run import BOOTSTRAP
 from heapwatch.sampler import Encoded, Labels, Level, Lifetimes, LiveSample, Owners, Row, Totals
 from heapwatch.scopes import CURRENT
 from heapwatch_wire import pprof
@@ -137,6 +140,11 @@ def http_get(port: int, path: str = "/") -> str:
         return answer.read().decode()
     finally:
         connection.close()
+
+
+def with_bootstrap(*folders: Path) -> str:
+    """PYTHONPATH with `folders` on it that starts the agent with Python, as `heapwatch run` sets it."""
+    return os.pathsep.join(filter(None, [*map(str, [BOOTSTRAP, *folders]), os.environ.get("PYTHONPATH")]))
 
 
 @dataclass

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import heapwatch
 import pytest
+from heapwatch.cli.commands.run import BOOTSTRAP
+
+from tests.agent.conftest import with_bootstrap
 
 if TYPE_CHECKING:
     from conftest import Collector
 
-BOOTSTRAP = Path(heapwatch.__file__).parent / "bootstrap"
 REPORT = "import heapwatch; print('running', heapwatch.status()['running'])"
 
 
@@ -23,8 +23,7 @@ def python(spawn: Callable[..., Any], tmp_path: Path) -> Callable[..., str]:
     """python(program, *more_path, **environment) -> what a Python that finds the bootstrap folder printed."""
 
     def start(program: str, *more_path: Path, **environment: str) -> str:
-        path = [str(BOOTSTRAP), *map(str, more_path), *filter(None, [os.environ.get("PYTHONPATH")])]
-        env = {"PYTHONPATH": os.pathsep.join(path), "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run")}
+        env = {"PYTHONPATH": with_bootstrap(*more_path), "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run")}
         child = spawn(sys.executable, "-c", program, env={**env, **environment})
         assert child.process.wait(120) == 0, child.output
         child._reader.join(60)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import threading
@@ -13,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import heapwatch
 import pytest
 
-from tests.agent.conftest import http_get
+from tests.agent.conftest import http_get, with_bootstrap
 
 if TYPE_CHECKING:
     from conftest import Collector
@@ -51,10 +49,8 @@ def serve(
 
     def start(url: str, *options: str, **settings: str) -> tuple[Any, int]:
         port = free_port()
-        bootstrap = Path(heapwatch.__file__).parent / "bootstrap"
-        path = [str(bootstrap), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {
-            "PYTHONPATH": os.pathsep.join(path),
+            "PYTHONPATH": with_bootstrap(),
             "HEAPWATCH_SERVICE": "shop",
             "HEAPWATCH_COLLECTOR": url,
             "HEAPWATCH_PUSH_INTERVAL": "0.5",

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import heapwatch
 import pytest
 from heapwatch.bridges.prometheus import Page
 from heapwatch.bridges.readings import Readings
 from heapwatch.failures import Failures
 from heapwatch_wire.metrics import BY_NAME
 from heapwatch_wire.otlp import Exemplar, Histogram, Number
+
+from tests.agent.conftest import with_bootstrap
 
 if TYPE_CHECKING:
     from conftest import Script
@@ -117,9 +118,8 @@ def test_workers_of_gunicorn_add_up_on_one_page_and_what_ended_ones_did_stays(
     (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "shared").mkdir()
     port = free_port()
-    path = [str(Path(heapwatch.__file__).parent / "bootstrap"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
-        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONPATH": with_bootstrap(),
         "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "shared"),
         "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run"),
         "HEAPWATCH_SAMPLING_INTERVAL": "1024",

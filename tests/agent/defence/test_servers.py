@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import sys
 import threading
@@ -13,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import heapwatch
 import pytest
 from heapwatch.cli.parser import main
 from heapwatch.control.client import Client, ControlError
+
+from tests.agent.conftest import with_bootstrap
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -125,9 +125,8 @@ def serve(
         if SERVERS[name][0] == "-m":
             pytest.importorskip(SERVERS[name][1])
         port = free_port()
-        path = [str(Path(heapwatch.__file__).parent / "bootstrap"), os.environ.get("PYTHONPATH", "")]
         environment = {
-            "PYTHONPATH": os.pathsep.join(filter(None, path)),
+            "PYTHONPATH": with_bootstrap(),
             "HEAPWATCH_SERVICE": "shop",
             "BALLAST": str(ballast),
             "BEGUN": str(tmp_path / "begun"),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import heapwatch
 import pytest
+
+from tests.agent.conftest import with_bootstrap
 
 COUNTED = """
 import json
@@ -80,9 +80,8 @@ class Served:
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """Of a Python that has an agent from its start, as `heapwatch run` makes it."""
-    path = [str(Path(heapwatch.__file__).parent / "bootstrap"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
-        "PYTHONPATH": os.pathsep.join([*path, str(folder)]),
+        "PYTHONPATH": with_bootstrap(folder),
         "HEAPWATCH_SERVICE": "shop",
         "HEAPWATCH_SAMPLING_INTERVAL": "256",
         "HEAPWATCH_SAMPLING_BUDGET": "0",
