@@ -42,15 +42,12 @@ class World:
     used: int = 100
     limit: int | None = 1000
     now: float = 1000.0
-    graceful: bool = True
     caches: list[Callable[[], object]] = field(default_factory=list)
     cgroup: CgroupReader | None = None
     trims: int = 0
     left: int = 0
-
-    def __post_init__(self) -> None:
-        self.way = Way(SIGTERM, self.graceful)
-        self.failures = Failures()
+    way: Way = field(default_factory=lambda: Way(SIGTERM, graceful=True))
+    failures: Failures = field(default_factory=Failures)
 
     def family(self, service: str = "shop") -> Family:
         return Family(self.folder, service)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,8 +104,7 @@ def test_a_worker_that_has_grown_drains_and_asks_its_server_to_end(world: World)
 
 
 def test_where_nobody_handles_the_signal_requests_end_first(world: World) -> None:
-    world.graceful = False
-    world.__post_init__()
+    world.way = replace(world.way, graceful=False)
     defence = serving(world)
     request = world.requests.begin("GET")
     world.takes(910)
@@ -118,8 +118,7 @@ def test_where_nobody_handles_the_signal_requests_end_first(world: World) -> Non
 
 
 def test_a_request_that_never_ends_holds_nobody_for_ever(world: World) -> None:
-    world.graceful = False
-    world.__post_init__()
+    world.way = replace(world.way, graceful=False)
     defence = serving(world)
     request = world.requests.begin("GET")
     world.takes(910)
