@@ -136,17 +136,17 @@ def leak_forecast(
     what was taken for a leak shrinks.
 
     `growth` is the leak's over `growing` instances, and `scale` what it is multiplied by for the sites that
-    belong to it. Instances of one host with a container limit fill it together.
+    belong to it. Workers of one host with a container limit fill it together.
     """
     if growth.bytes_per_second <= 0 or scale <= 0:
         return None
     found = []
-    for instance in seen.instances:
+    for instance in seen.workers:
         current, limit, sharing = instance.rss_bytes or 0.0, instance.limit_bytes or memory_limit, 1
         container = seen.gauge("container.memory.working_set", instance.id)
         if instance.limit_bytes and container is not None:
             current = float(container.values[-1])
-            sharing = sum(i.host == instance.host for i in seen.instances)
+            sharing = sum(i.host == instance.host for i in seen.workers)
         if not limit or not current:
             continue
         part = scale * min(1.0, sharing / growing)

@@ -67,9 +67,7 @@ def _status(verdicts: Verdicts, rules: Rules) -> Status:
     return "no leak" if verdicts.judged_seconds >= rules.quiet else "learning"
 
 
-def _notes(
-    seen: Observations, verdicts: Verdicts, sure: list[InstanceForecast], rules: Rules
-) -> list[str]:  # fmt: skip
+def _notes(seen: Observations, verdicts: Verdicts, sure: list[InstanceForecast], rules: Rules) -> list[str]:
     """What else is to be said; `sure` are the forecasts of instances whose RSS surely grows."""
     notes = []
     if not seen.sites:

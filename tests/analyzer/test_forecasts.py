@@ -160,3 +160,20 @@ def test_leak_meets_the_limit_by_its_own_growth(simulation: Any) -> None:
     assert leak_forecast(simulation.Fleet([], 60, limit=None).observe(), growth, 1.0, 2) is None
     shrinking = Growth(-2 * MIB, -3 * MIB, -1 * MIB, -100.0)
     assert leak_forecast(seen, shrinking, -1.0, 2) is None
+
+
+def test_workers_fill_the_limit_of_their_container_together(simulation: Any) -> None:
+    seen = simulation.Fleet([], 60, 6, limit=512 * MIB).observe()
+    instances = tuple(
+        replace(one, host=f"host-{number // 3}", parent=number % 3 == 0)
+        for number, one in enumerate(seen.instances)
+    )
+    containers = tuple(
+        Series("container.memory.working_set", rss.instance, rss.times, 0 * rss.values + 400 * MIB)
+        for rss in seen.series
+    )
+    forecast = leak_forecast(
+        replace(seen, instances=instances, series=containers), Growth(4 * MIB, 4 * MIB, 4 * MIB, 0.0), 1.0, 4
+    )
+    assert forecast is not None
+    assert forecast.seconds == pytest.approx(112 / 2), "half of the growth is in each of two containers"
