@@ -29,6 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 240.0
 """Seconds after which a test gives up waiting: ten times what a slow and busy machine takes."""
 
+# A worker that a busy machine keeps waiting isn't hung; killed amid a request it would answer 500.
+os.environ.setdefault("GUNICORN_CMD_ARGS", "--timeout 300")
+
 
 class Child:
     """A process started by a test, with what it printed so far; stopped by pid when the test ends."""
