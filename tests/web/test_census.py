@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import urllib.request
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +11,8 @@ import pytest
 from heapwatch_wire import otlp
 from heapwatch_wire.metrics import BY_NAME
 from playwright.sync_api import expect
+
+from tests.web.conftest import post
 
 pytestmark = pytest.mark.integration
 
@@ -49,10 +50,7 @@ def looms(story: Any) -> Looms:
         for age in (240, 180, 120, 60, 0):
             set_to = 1 if instance == "loom-2" and age < 150 else 0
             body = otlp.encode(resource, report(1 - age / 240, set_to), now - 300, now - age)
-            headers = {"Content-Type": otlp.CONTENT_TYPE}
-            request = urllib.request.Request(story.url + otlp.PATH, body, headers)
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                assert answer.status == 200
+            post(story.url + otlp.PATH, body, otlp.CONTENT_TYPE)
     return Looms(story.url, now)
 
 

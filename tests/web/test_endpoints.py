@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import urllib.request
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +12,8 @@ from heapwatch_wire import otlp, pprof, push
 from heapwatch_wire.metrics import BY_NAME, DURATION_BUCKETS
 from heapwatch_wire.sites import Frame
 from playwright.sync_api import expect
+
+from tests.web.conftest import post
 
 pytestmark = pytest.mark.integration
 
@@ -57,12 +58,6 @@ def report(reports: int) -> list[otlp.Point]:
     return [*points, failed, labelled("queries", "GET /bread", 21.0 * 40 * reports, 40 * reports), repeated]
 
 
-def deliver(url: str, path: str, body: bytes, content_type: str) -> None:
-    request = urllib.request.Request(url + path, body, {"Content-Type": content_type})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        assert answer.status == 200
-
-
 class Bakery(NamedTuple):
     """The collector that it reports to, and when it last did, in Unix seconds."""
 
@@ -77,11 +72,11 @@ def bakery(story: Any) -> Bakery:
     resource = {"service.name": "bakery", "service.version": "1", "service.instance.id": "oven-1"}
     for reports, age in enumerate(AGES, start=1):
         body = otlp.encode(resource, report(reports), now - 300, now - age)
-        deliver(story.url, otlp.PATH, body, otlp.CONTENT_TYPE)
+        post(story.url + otlp.PATH, body, otlp.CONTENT_TYPE)
     master = {**resource, "service.instance.id": "oven-0"}
     figures = {"process.memory.usage": 30 * MIB, "heapwatch.process.workers": 1}
     points = [otlp.Number(BY_NAME[name], value, {}) for name, value in figures.items()]
-    deliver(story.url, otlp.PATH, otlp.encode(master, points, now - 300, now - 50), otlp.CONTENT_TYPE)
+    post(story.url + otlp.PATH, otlp.encode(master, points, now - 300, now - 50), otlp.CONTENT_TYPE)
     stacks = (
         ("GET /bread", Frame("bake", "/srv/bread.py", 3)),
         ("POST /orders", Frame("keep", "/srv/o.py", 8)),
@@ -91,7 +86,7 @@ def bakery(story: Any) -> Bakery:
     ]
     labels = {"__name__": "memory", "service_name": "bakery", "service_version": "1", "instance": "oven-1"}
     profile = pprof.encode(pprof.Profile(samples, period=65536, time_nanos=int((now - 50) * 1e9)))
-    deliver(story.url, push.PATH, push.encode(labels, profile), push.CONTENT_TYPE)
+    post(story.url + push.PATH, push.encode(labels, profile), push.CONTENT_TYPE)
     return Bakery(story.url, now)
 
 

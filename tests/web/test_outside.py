@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,8 @@ from heapwatch_wire.analysis import Analysis
 from heapwatch_wire.evidence import Evidence, Growth, Part, Point, to_json
 from heapwatch_wire.native import OUTSIDE_ID, advice, outside_site
 from playwright.sync_api import expect
+
+from tests.web.conftest import post
 
 pytestmark = pytest.mark.integration
 
@@ -50,10 +51,7 @@ def mill(story: Any) -> str:
     )
     analysis = Analysis("mill", "3", now, 900.0, "no leak", 2, (document,))
     body = json.dumps(to_json(analysis)).encode()
-    path = "/api/v1/analyses"
-    request = urllib.request.Request(story.url + path, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        assert answer.status == 200
+    post(story.url + "/api/v1/analyses", body, "application/json")
     return str(story.url)
 
 
