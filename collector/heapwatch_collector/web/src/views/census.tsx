@@ -3,6 +3,7 @@ import { metrics, type Span } from "../api/collector";
 import type { Series } from "../api/documents";
 import { Sparkline } from "../charts/sparkline";
 import { bytes, count } from "../format";
+import { LongTable } from "../parts/longtable";
 import { Empty, Panel } from "../parts/panel";
 import { Sortable, type Order } from "../parts/sortable";
 import { Ready } from "../parts/states";
@@ -100,48 +101,39 @@ const signed = (value: number, text: (size: number) => string): string => (value
 
 function Table({ rows }: { rows: TypeRow[] }): ReactNode {
   const [order, setOrder] = useState<Order>({ key: "growth", rising: false });
-  const [all, setAll] = useState(false);
   const sorted = useMemo(() => {
     const column = COLUMNS.find((c) => c.key === order.key);
     const compare = (a: TypeRow, b: TypeRow): number => (column ? a[column.key] - b[column.key] : -a.name.localeCompare(b.name));
     return [...rows].sort((a, b) => (order.rising ? 1 : -1) * compare(a, b) || b.bytes - a.bytes);
   }, [rows, order]);
   return (
-    <>
-      <div className="scroll">
-        <table className="census">
-          <thead>
-            <tr>
-              <Sortable name="Type" column="name" order={order} onOrder={setOrder} />
-              <th scope="col" className="wide">Course</th>
-              {COLUMNS.map(({ key, name, title }) => (
-                <Sortable key={key} name={name} title={title} column={key} order={order} onOrder={setOrder} className={key === "moreObjects" ? "number wide" : "number"} />
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {(all ? sorted : sorted.slice(0, ROWS)).map((row) => (
-              <tr key={row.name}>
-                <th scope="row">
-                  <code>{row.name}</code>
-                </th>
-                <td className="wide">
-                  <Sparkline points={row.points} label={`Bytes of ${row.name} over time`} />
-                </td>
-                <td className="number">{bytes(row.bytes)}</td>
-                <td className="number">{count(row.objects)}</td>
-                <td className="number">{signed(row.growth, bytes)}</td>
-                <td className="number wide">{signed(row.moreObjects, count)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {!all && sorted.length > ROWS && (
-        <button type="button" onClick={() => setAll(true)}>
-          Show {sorted.length - ROWS} more
-        </button>
+    <LongTable
+      className="census"
+      head={
+        <>
+          <Sortable name="Type" column="name" order={order} onOrder={setOrder} />
+          <th scope="col" className="wide">Course</th>
+          {COLUMNS.map(({ key, name, title }) => (
+            <Sortable key={key} name={name} title={title} column={key} order={order} onOrder={setOrder} className={key === "moreObjects" ? "number wide" : "number"} />
+          ))}
+        </>
+      }
+      rows={sorted}
+      first={ROWS}
+      row={(row) => (
+        <tr key={row.name}>
+          <th scope="row">
+            <code>{row.name}</code>
+          </th>
+          <td className="wide">
+            <Sparkline points={row.points} label={`Bytes of ${row.name} over time`} />
+          </td>
+          <td className="number">{bytes(row.bytes)}</td>
+          <td className="number">{count(row.objects)}</td>
+          <td className="number">{signed(row.growth, bytes)}</td>
+          <td className="number wide">{signed(row.moreObjects, count)}</td>
+        </tr>
       )}
-    </>
+    />
   );
 }

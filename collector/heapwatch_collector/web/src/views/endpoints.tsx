@@ -4,6 +4,7 @@ import type { Endpoint, Endpoints } from "../api/documents";
 import { Sparkline } from "../charts/sparkline";
 import { FLAME } from "../flame/panel";
 import { bytes, count, duration, percent } from "../format";
+import { LongTable } from "../parts/longtable";
 import { Empty, Panel } from "../parts/panel";
 import { Sortable, type Order } from "../parts/sortable";
 import { Ready } from "../parts/states";
@@ -65,36 +66,24 @@ export function EndpointsPanel({ service, version, instance, range, chosen }: En
 
 function Table({ answer, chosen }: { answer: Endpoints; chosen: string }): ReactNode {
   const [order, setOrder] = useState<Order>({ key: "live", rising: false });
-  const [all, setAll] = useState(false);
   const columns = columnsOf(answer.seconds);
-  const sorted = inOrder(answer.endpoints, columns, order);
   const live = answer.endpoints.reduce((sum, endpoint) => sum + endpoint.live, 0);
   return (
-    <>
-      <div className="scroll">
-        <table className="endpoints">
-          <thead>
-            <tr>
-              <Sortable name="Endpoint" column="name" order={order} onOrder={setOrder} />
-              <th scope="col" className="wide">Course</th>
-              {columns.map(({ key, name, meaning, wide }) => (
-                <Sortable key={key} name={name} title={meaning} column={key} order={order} onOrder={setOrder} className={wide ? "number wide" : "number"} />
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {(all ? sorted : sorted.slice(0, ROWS)).map((endpoint) => (
-              <Row key={endpoint.name} endpoint={endpoint} columns={columns} live={live} chosen={endpoint.name === chosen} />
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {!all && sorted.length > ROWS && (
-        <button type="button" onClick={() => setAll(true)}>
-          Show {sorted.length - ROWS} more
-        </button>
-      )}
-    </>
+    <LongTable
+      className="endpoints"
+      head={
+        <>
+          <Sortable name="Endpoint" column="name" order={order} onOrder={setOrder} />
+          <th scope="col" className="wide">Course</th>
+          {columns.map(({ key, name, meaning, wide }) => (
+            <Sortable key={key} name={name} title={meaning} column={key} order={order} onOrder={setOrder} className={wide ? "number wide" : "number"} />
+          ))}
+        </>
+      }
+      rows={inOrder(answer.endpoints, columns, order)}
+      first={ROWS}
+      row={(endpoint) => <Row key={endpoint.name} endpoint={endpoint} columns={columns} live={live} chosen={endpoint.name === chosen} />}
+    />
   );
 }
 

@@ -1,7 +1,8 @@
-import { useState, type ReactNode } from "react";
+import type { ReactNode } from "react";
 import type { Analysis, Instance } from "../api/documents";
 import { byteRate, bytes, percent } from "../format";
 import { ForecastTimes } from "../parts/forecast";
+import { LongTable } from "../parts/longtable";
 import { Empty, Panel } from "../parts/panel";
 import { Ago } from "../parts/time";
 import { useSetQuery } from "../route";
@@ -17,11 +18,23 @@ interface InstanceTableProps {
 }
 
 const ROWS = 20;
+const HEAD = (
+  <>
+    <th scope="col">Instance</th>
+    <th scope="col" className="number">RSS</th>
+    <th scope="col" className="number wide">Live heap</th>
+    <th scope="col" className="number wide">Limit</th>
+    <th scope="col" className="number">Growth</th>
+    <th scope="col" className="wide">Meets its limit</th>
+    <th scope="col" className="wide">Version</th>
+    <th scope="col" className="wide">Runtime</th>
+    <th scope="col" className="number">Last seen</th>
+  </>
+);
 /** Seconds before the newest report in which an instance is taken for alive. */
 const ALIVE = 60;
 
 export function InstanceTable({ instances, names, analyses, chosen, states }: InstanceTableProps): ReactNode {
-  const [all, setAll] = useState(false);
   const isParent = (instance: Instance): number => Number(instance.role === "parent");
   const newest = Math.max(...instances.map((i) => i.last_seen));
   const hasEnded = (instance: Instance): number => Number(instance.last_seen < newest - ALIVE);
@@ -34,33 +47,14 @@ export function InstanceTable({ instances, names, analyses, chosen, states }: In
     <Panel title="Instances" note={parents ? `${seen}, and ${parents} that only forked them` : seen}>
       {sorted.length === 0 && <Empty>None.</Empty>}
       {sorted.length > 0 && (
-        <div className="scroll">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Instance</th>
-                <th scope="col" className="number">RSS</th>
-                <th scope="col" className="number wide">Live heap</th>
-                <th scope="col" className="number wide">Limit</th>
-                <th scope="col" className="number">Growth</th>
-                <th scope="col" className="wide">Meets its limit</th>
-                <th scope="col" className="wide">Version</th>
-                <th scope="col" className="wide">Runtime</th>
-                <th scope="col" className="number">Last seen</th>
-              </tr>
-            </thead>
-            <tbody>
-              {(all ? sorted : sorted.slice(0, ROWS)).map((instance) => (
-                <Row key={instance.id} instance={instance} name={names.get(instance.id) ?? instance.id} analyses={analyses} chosen={instance.id === chosen} state={states.get(instance.id)} />
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-      {!all && sorted.length > ROWS && (
-        <button type="button" onClick={() => setAll(true)}>
-          Show {sorted.length - ROWS} more
-        </button>
+        <LongTable
+          head={HEAD}
+          rows={sorted}
+          first={ROWS}
+          row={(instance) => (
+            <Row key={instance.id} instance={instance} name={names.get(instance.id) ?? instance.id} analyses={analyses} chosen={instance.id === chosen} state={states.get(instance.id)} />
+          )}
+        />
       )}
     </Panel>
   );
