@@ -11,13 +11,11 @@ from typing import Any, TypeAlias
 from heapwatch.defence.limits import RequestLimits
 from heapwatch.defence.watched import Stopped, WatchedTask, WatchedThread
 from heapwatch.failures import logger
+from heapwatch.instrument.endpoints import MAX_ENDPOINTS, OTHERS
 from heapwatch.instrument.guard import Refusal
 from heapwatch.instrument.requests import Request
 from heapwatch.instrument.work import in_greenlet
 from heapwatch.threads import get_ident
-
-MAX_ENDPOINTS = 200
-OTHERS = "(other)"
 
 Watched: TypeAlias = WatchedThread | WatchedTask
 
@@ -102,7 +100,7 @@ class Stopping:
 
     def _count(self, endpoint: str, held: float, limit: int) -> None:
         known = len(self.counts) < MAX_ENDPOINTS or (endpoint, self._mode) in self.counts
-        name = endpoint if known else OTHERS
+        name = endpoint if known else OTHERS["request"]
         self.counts[name, self._mode] += 1
         if self.counts[name, self._mode] == 1:
             did = "would be stopped" if self._mode == "observe" else "was stopped"
