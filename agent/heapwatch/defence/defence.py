@@ -230,8 +230,9 @@ class Defence:
         if self._grown() < WORTH_LEAVING * reading.limit:
             return "this process has hardly grown since its first request: its end would not help"
         if reading.whose == "container":
-            others = (m for m in self._family.members() if m.grown > self._grown() and not m.draining)
-            larger = next(others, None)
+            # What it said of itself a moment ago may be more than now.
+            others = (m for m in self._family.members() if m.pid != os.getpid() and not m.draining)
+            larger = next((m for m in others if m.grown > self._grown()), None)
             if larger is not None:
                 return f"worker {larger.pid} has grown more"
         return ""
@@ -251,7 +252,7 @@ class Defence:
         self._family.hold_leave()
         if phase is before:
             return
-        self.journal.note("drain", "act", "time has come", before.value, phase.value)
+        self.journal.note("leave", "act", "time has come", before.value, phase.value)  # the drain counts once
         if phase is Phase.STAYS:
             self._drain, self._asked_to_drain = None, False
             self._family.stay()

@@ -24,16 +24,17 @@ def defence_points(defence: Defence) -> Iterator[Point]:
     if defence.reading is not None:
         yield Number(BY_NAME["heapwatch.defence.used"], defence.reading.share, {})
     stopped = dict(defence.stopping.counts) if defence.stopping is not None else {}
-    done = {kind: defence.journal.counts[kind, defence.mode] for kind in KINDS}
-    # From 0 on, unlike the count by endpoint: a rule sees the first one too.
-    for kind, count in {**done, STOP: sum(stopped.values())}.items():
-        attributes = {"heapwatch.action": kind, _MODE: defence.mode}
+    # From 0 on, unlike the count by endpoint: a rule sees the first one too. A drain that was asked for is an
+    # act in any mode.
+    noted = {key: count for key, count in dict(defence.journal.counts).items() if key[0] in KINDS}
+    done = {**{(kind, defence.mode): 0 for kind in KINDS}, **noted}
+    for (kind, mode), count in {**done, (STOP, defence.mode): sum(stopped.values())}.items():
+        attributes = {"heapwatch.action": kind, _MODE: mode}
         yield Number(BY_NAME["heapwatch.defence.actions"], count, attributes)
-    for reason in REASONS:
-        attributes = {"heapwatch.reason": reason, _MODE: defence.mode}
-        yield Number(
-            BY_NAME["heapwatch.defence.shed"], defence.shedding.counts[reason, defence.mode], attributes
-        )
+    refused = {**{(reason, defence.mode): 0 for reason in REASONS}, **defence.shedding.counts}
+    for (reason, mode), count in refused.items():
+        attributes = {"heapwatch.reason": reason, _MODE: mode}
+        yield Number(BY_NAME["heapwatch.defence.shed"], count, attributes)
     for (endpoint, mode), count in stopped.items():
         attributes = {"heapwatch.endpoint": endpoint, _MODE: mode}
         yield Number(BY_NAME["heapwatch.defence.stopped"], count, attributes)

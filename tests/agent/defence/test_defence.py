@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from heapwatch.defence.defence import Defence
+from heapwatch.defence.defence import PUBLISH, Defence
 from heapwatch.defence.drain import FINISH, PATIENCE
 from heapwatch.defence.family import Member
 from heapwatch.defence.relief import LONGEST_SPACING, SPACING
 from heapwatch.defence.states import State
+from heapwatch_wire.otlp import Number
 
 if TYPE_CHECKING:
     from conftest import World
@@ -161,6 +162,14 @@ def test_the_worker_that_has_grown_most_goes(world: World) -> None:
     assert look(world, defence) is State.DRAIN
 
 
+def test_what_a_worker_said_of_itself_before_is_no_other_one(world: World) -> None:
+    defence = serving(world)
+    world.rss, world.used = 600, 880
+    assert look(world, defence) is State.SHED
+    world.rss, world.used = 300, 910
+    assert look(world, defence, PUBLISH / 4) is State.DRAIN
+
+
 def test_one_worker_of_a_server_with_others_needs_no_grace(world: World) -> None:
     address = "127.0.0.1:9999"
     defence = serving(world, agent_check=address)
@@ -241,3 +250,21 @@ def test_a_drain_that_is_asked_for_needs_no_pressure(world: World) -> None:
     assert look(world, defence) is State.DRAIN
     look(world, defence, 5.0)
     assert world.way.taken == ["SIGTERM"]
+
+
+def test_a_drain_that_is_asked_for_counts_as_an_act(world: World) -> None:
+    world.way = replace(world.way, graceful=False)
+    defence = serving(world, defence="observe")
+    defence._asked_to_drain = True
+    world.requests.begin("GET")
+    look(world, defence)
+    look(world, defence, 5.0)
+    assert refused(world)
+    counted = {
+        (point.metric.name, *point.attributes.values()): point.value
+        for point in defence.points()
+        if isinstance(point, Number)
+    }
+    assert counted["heapwatch.defence.actions", "drain", "act"] == 1
+    assert counted["heapwatch.defence.actions", "drain", "observe"] == 0
+    assert counted["heapwatch.defence.shed", "leaving", "act"] == 1
