@@ -6,9 +6,10 @@ refuses unknown or missing keys with an EvidenceError that names the place.
 
 from __future__ import annotations
 
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -68,6 +69,14 @@ class Growth:
     high: float
     objects_per_second: float
     confidence: float = 0.95
+
+    @classmethod
+    def total(cls, growths: Sequence[Growth]) -> Growth:
+        """Of several processes together, at least one: their errors are independent."""
+        rate = sum(growth.bytes_per_second for growth in growths)
+        margin = math.hypot(*(growth.high - growth.bytes_per_second for growth in growths))
+        objects = sum(growth.objects_per_second for growth in growths)
+        return cls(rate, rate - margin, rate + margin, objects, growths[0].confidence)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Of it the word "leak" is never used: what isn't sampled may as well be fragmenta
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -43,12 +42,10 @@ def advice(native_mode: bool, suspects: Sequence[str]) -> Recommendation:
 def joined(documents: Sequence[Evidence], instances: int) -> Evidence:
     """One document from those of several of `instances` processes, at least one: growth and parts add up."""
     first = max(documents, key=lambda d: d.growth.bytes_per_second)
-    rate = sum(d.growth.bytes_per_second for d in documents)
-    margin = math.hypot(*(d.growth.high - d.growth.bytes_per_second for d in documents))
     return replace(
         first,
         live_bytes=sum(d.live_bytes for d in documents),
-        growth=Growth(rate, rate - margin, rate + margin, 0.0, first.growth.confidence),
+        growth=Growth.total([d.growth for d in documents]),
         instances=instances,
         growing=len(documents),
         series=first.series if len(documents) == 1 else (),

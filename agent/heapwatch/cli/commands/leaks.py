@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from heapwatch_wire.evidence import Evidence, from_json, to_json
+from heapwatch_wire.evidence import Evidence, Growth, from_json, to_json
 from heapwatch_wire.native import OUTSIDE_ID, joined
 
 from heapwatch.cli.collector import Collector
@@ -83,18 +82,9 @@ def combine(processes: Sequence[Sequence[Evidence]]) -> list[Evidence]:
 def _merge(group: Sequence[Evidence], processes: int) -> Evidence:
     """The document with the surest verdict, growth and live memory added up."""
     best = max(group, key=lambda d: (d.verdict == "leak", bool(d.holders), d.growth.bytes_per_second))
-    rate = sum(d.growth.bytes_per_second for d in group)
-    margin = math.hypot(*(d.growth.high - d.growth.bytes_per_second for d in group))
-    growth = replace(
-        best.growth,
-        bytes_per_second=rate,
-        low=rate - margin,
-        high=rate + margin,
-        objects_per_second=sum(d.growth.objects_per_second for d in group),
-    )
     return replace(
         best,
-        growth=growth,
+        growth=Growth.total([d.growth for d in group]),
         live_bytes=sum(d.live_bytes for d in group),
         live_objects=sum(d.live_objects for d in group),
         instances=processes,
