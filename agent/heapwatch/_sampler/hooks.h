@@ -19,6 +19,7 @@ struct hooks {
     bool pad;                           /* small sampled blocks are asked for as RAW_BACKED bytes */
     bool native;                        /* the C allocator is sampled instead of the RAW domain */
     size_t small[DOMAIN_COUNT];         /* the largest blocks that are counted here; larger ones are below */
+    size_t marks;                       /* bytes that debug hooks put before a block counted below; else 0 */
     bool asking;                        /* the next fired malloc is a question of install.c */
     uintptr_t answer;                   /* the block it got; 0: no answer */
     uint32_t max_depth;

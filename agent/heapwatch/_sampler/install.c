@@ -96,14 +96,18 @@ static void gil_native_open(void)
 
 /* --- which blocks are counted below ------------------------------------------------------------------ */
 
-/* Whether the hooks below see blocks of that size and domain, with the wrappers that are in place. */
+/* Whether the hooks below see blocks of that size and domain, with the wrappers that are in place; and if so, how far
+ * inside what they see the block begins. */
 static bool gil_reaches_below(const PyMemAllocatorEx *place, size_t size)
 {
     native.seen_count = 0;
     uintptr_t block = (uintptr_t)place->malloc(place->ctx, size);
     bool reached = false;
     for (uint32_t i = 0; i < native.seen_count && i < SEEN_LIMIT; i++)
-        reached |= block - native.seen[i].address < native.seen[i].size;
+        if (block - native.seen[i].address < native.seen[i].size) {
+            hooks.marks = block - native.seen[i].address;
+            reached = true;
+        }
     place->free(place->ctx, (void *)block);
     return reached;
 }

@@ -150,6 +150,8 @@ enum claim { OWN, POINTED_TO };
 static bool gil_match_address(struct search *search, uintptr_t address, PyObject *object, enum claim claim)
 {
     struct candidate *candidate = gil_candidate_at(search, address);
+    if (unlikely(hooks.marks) && !candidate)
+        candidate = gil_candidate_at(search, address - hooks.marks);
     if (likely(!candidate) || candidate->over || (claim == POINTED_TO && !candidate->storage && !search->second))
         return false;
     candidate->over = true;
