@@ -180,7 +180,9 @@ def _types(agent: Agent) -> Callable[[], Mapping[str, Count]]:
 
 
 def _schedule_pushes(agent: Agent, courier: Courier, telemetry: Telemetry) -> None:
-    pusher = Pusher(agent.identity, agent.profiles, telemetry, agent.leaks, agent.outside, courier)
+    pusher = Pusher(
+        agent.identity, agent.profiles, telemetry, agent.leaks, agent.outside, courier, agent.failures
+    )
     # Processes that start together, as workers do, don't push together.
     first = FIRST_PUSH + min(1.0, agent.settings.push_interval) * random.random()
     agent.every(agent.settings.push_interval, "push", pusher.push, first)

@@ -11,6 +11,7 @@ from heapwatch_wire import otlp, push
 from heapwatch_wire.evidence import to_json
 
 from heapwatch.delivery import Courier, Delivery
+from heapwatch.failures import Failures
 from heapwatch.identity import Identity
 from heapwatch.leaks.outside import Outside
 from heapwatch.leaks.tracker import LeakTracker
@@ -30,6 +31,7 @@ class Pusher:
     leaks: LeakTracker
     outside: Outside
     courier: Courier
+    failures: Failures
 
     def push(self, now: float) -> None:
         """Queue one delivery of each kind that there is something to say of, and send what waits."""
@@ -62,9 +64,13 @@ class Pusher:
         self.courier.offer(Delivery("metrics", otlp.PATH, otlp.CONTENT_TYPE, body))
 
     def _evidence(self, now: float) -> None:
-        documents = [to_json(d) for d in (*self.leaks.documents(), *self.outside.documents(now))]
-        if documents:
-            body = json.dumps({"instance": self.identity.instance, "documents": documents}).encode()
+        texts = []
+        for document in (*self.leaks.documents(), *self.outside.documents(now)):
+            with self.failures.guard("evidence"):  # One that can't be written must not cost the others.
+                texts.append(json.dumps(to_json(document), allow_nan=False))
+        if texts:
+            instance = json.dumps(self.identity.instance)
+            body = f'{{"instance": {instance}, "documents": [{", ".join(texts)}]}}'.encode()
             self.courier.offer(Delivery("evidence", EVIDENCE_PATH, "application/json", body))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from heapwatch_wire.analysis import Analysis
-from heapwatch_wire.evidence import Evidence, Share, Site, from_json, to_json
+from heapwatch_wire.evidence import Evidence, EvidenceError, Share, Site, from_json, to_json
 
 from .observations import Histogram, Instance, Observations, Report, Series, SiteTracks, Track
 
@@ -37,12 +37,17 @@ POINTS = 720
 MOST_VALUES = 900_000
 """Points of sites that are asked for at once: the collector refuses a million."""
 LEAST_POINTS = 180
+_LATER = (http.client.REQUEST_TIMEOUT, http.client.TOO_MANY_REQUESTS, http.client.SERVICE_UNAVAILABLE)
 FASTEST_PUSH = 1.0
 """Seconds; points that fine are the pushes themselves."""
 
 
 class CollectorError(RuntimeError):
     """The collector can't be reached, refused, or answered the unexpected; the message says the mend."""
+
+
+class Unavailable(CollectorError):
+    """The collector can't be reached, or takes nothing just now: the same may succeed later."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Collector:
         step, limit = _grain(time - start, step, len(ours))
         query = {"version": version, "start": start, "end": time, "limit": limit, "step": step}
         sites = self._get(f"{base}/sites", query)
-        documents = self._get(f"{base}/evidence", {"version": version})["documents"]
+        reports, unread = _reports(self._get(f"{base}/evidence", {"version": version})["documents"])
         return Observations(
             service=urllib.parse.unquote(base.rsplit("/", 1)[1]),
             version=version,
@@ -101,8 +106,9 @@ class Collector:
             series=series,
             histograms=tuple(_histogram(m) for m in rows if "buckets" in m),
             sites=tuple(_site(s) for s in sites["sites"]),
-            reports=tuple(Report(str(d["instance"]), from_json(Evidence, d["evidence"])) for d in documents),
+            reports=reports,
             interval=float(sites["interval"] or 65536),
+            unread=unread,
         )
 
     def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
@@ -121,9 +127,10 @@ class Collector:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             with error:
-                raise CollectorError(_refusal(path, error.code, error.read())) from None
+                kind = Unavailable if error.code in _LATER else CollectorError
+                raise kind(_refusal(path, error.code, error.read())) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise CollectorError(
+            raise Unavailable(
                 f"{self.url}: no answer ({error}); start `heapwatch serve` or give --collector its address"
             ) from None
         try:
@@ -163,6 +170,17 @@ def _refusal(path: str, status: int, body: bytes) -> str:
         text = body[:200].decode("utf-8", "replace")
     mend = " (give --token the collector's token)" if status == http.client.UNAUTHORIZED else ""
     return f"{path.partition('?')[0]}: the collector answered {status}: {text}{mend}"
+
+
+def _reports(documents: Sequence[Mapping[str, Any]]) -> tuple[tuple[Report, ...], tuple[str, ...]]:
+    """What processes reported, and of documents that can't be read why not: the others still count."""
+    reports, unread = [], []
+    for document in documents:
+        try:
+            reports.append(Report(str(document["instance"]), from_json(Evidence, document["evidence"])))
+        except EvidenceError as error:
+            unread.append(str(error))
+    return tuple(reports), tuple(unread)
 
 
 def _instance(row: Mapping[str, Any], series: Sequence[Series]) -> Instance:

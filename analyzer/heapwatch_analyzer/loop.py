@@ -8,14 +8,15 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Literal, TextIO
+from typing import TextIO
 
 from heapwatch_wire.analysis import Analysis
 from heapwatch_wire.evidence import to_json
 from heapwatch_wire.settings import AnalyzerSettings
 
-from .client import Collector, CollectorError
+from .client import Collector, CollectorError, Unavailable
 from .history import NOTHING, SlowTier
+from .outbox import Outbox
 from .report import analyze
 from .text import progress, render
 from .units import duration
@@ -34,6 +35,7 @@ class Loop:
         self._show = show
         self._service = service
         self._slow = SlowTier(settings, collector)
+        self._outbox = Outbox(collector)
         self._stopped = threading.Event()
         self._complaint = ""
 
@@ -57,24 +59,42 @@ class Loop:
         self._stopped.set()
 
     def _look_safely(self) -> None:
-        # One service whose data we fail on must not end the watch over all others.
+        # Whatever we fail on must not end the watch.
         try:
             self.look()
         except Exception:
             traceback.print_exc()
 
     def look(self) -> bool:
-        """Analyze once; False when there was nothing to analyze or the collector didn't answer."""
+        """Analyze once; False when there was nothing to analyze, or the collector didn't take it all.
+
+        What it takes later is sent at the next look, unless there is a newer analysis by then.
+        """
+        analyzed = 0
+        complaints: list[str] = []
         try:
-            analyzed = sum(
-                map(self._analyze, [self._service] if self._service else self._collector.services())
-            )
+            for service in [self._service] if self._service else self._collector.services():
+                analyzed += self._analyze_safely(service, complaints)
+                complaints += self._outbox.send()
         except CollectorError as error:
-            return self._complain(str(error))
-        if not analyzed:
-            return self._complain(self._nothing())
-        self._complaint = ""
-        return True
+            complaints.append(str(error))
+        if not analyzed and not complaints:
+            complaints.append(self._nothing())
+        return self._complain("; ".join(complaints))
+
+    def _analyze_safely(self, service: str, complaints: list[str]) -> int:
+        """As `_analyze`; one service whose data can't be had, or that we fail on, doesn't end the look at the
+        others. Raises Unavailable."""
+        try:
+            return self._analyze(service)
+        except Unavailable:
+            raise
+        except CollectorError as error:
+            complaints.append(str(error))
+        except Exception as error:
+            traceback.print_exc()
+            complaints.append(f"{service} can't be analyzed: {type(error).__name__}: {error}")
+        return 0
 
     def _analyze(self, service: str) -> int:
         """The number of versions of `service` that were analyzed."""
@@ -83,7 +103,7 @@ class Loop:
         past = self._slow.of(service, now) if observed else {}
         for seen in observed:
             analysis = analyze(seen, self._settings, past.get(seen.version, NOTHING))
-            self._collector.publish(analysis)
+            self._outbox.add(analysis)
             self._show(analysis)
         return len(observed)
 
@@ -94,12 +114,12 @@ class Loop:
             f"point its agent at {self._settings.collector} (HEAPWATCH_COLLECTOR)"
         )
 
-    def _complain(self, complaint: str) -> Literal[False]:
-        """Say `complaint`, unless it was the last thing said."""
-        if complaint != self._complaint:
+    def _complain(self, complaint: str) -> bool:
+        """Say `complaint`, unless it was the last thing said; whether there is none."""
+        if complaint and complaint != self._complaint:
             print(f"heapwatch analyze: {complaint}", file=sys.stderr, flush=True)
         self._complaint = complaint
-        return False
+        return not complaint
 
 
 class ShowJson:

@@ -86,7 +86,8 @@ class Report:
 class Observations:
     """Everything that was seen of one service version between `time - window` and `time`.
 
-    `interval` is the sampler's mean bytes between two samples.
+    `interval` is the sampler's mean bytes between two samples; `unread` says of each report that couldn't be
+    read why not.
     """
 
     service: str
@@ -99,6 +100,7 @@ class Observations:
     sites: tuple[SiteTracks, ...] = ()
     reports: tuple[Report, ...] = ()
     interval: float = 65536.0
+    unread: tuple[str, ...] = ()
 
     @property
     def workers(self) -> tuple[Instance, ...]:

@@ -77,6 +77,11 @@ def _notes(seen: Observations, verdicts: Verdicts, sure: list[InstanceForecast],
             f'Learning: {duration(verdicts.judged_seconds)} judged of {duration(rules.quiet)} that "no leak" '
             f"needs, after {duration(rules.warmup)} of warm-up."
         )
+    if seen.unread:
+        notes.append(
+            f"{len(seen.unread)} reports of processes can't be read ({seen.unread[0]}): use the same version"
+            " of agent and analyzer."
+        )
     by_sites = sum(v.statistics["family_bytes_per_second"] for v in verdicts.leaks)
     growth = sum(f.bytes_per_second for f in sure)
     if sure and growth > 2 * by_sites:

@@ -11,8 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from heapwatch_analyzer.client import Collector, CollectorError
+from heapwatch_analyzer.client import Collector, CollectorError, Unavailable
+from heapwatch_analyzer.report import analyze
 from heapwatch_wire.analysis import Analysis
+from heapwatch_wire.evidence import Evidence, Growth, Site, to_json
+from heapwatch_wire.settings import AnalyzerSettings
 
 Answers = dict[str, tuple[int, Any]]
 
@@ -21,6 +24,7 @@ INSTANCE = {
     "last_seen": 90.0, "rss_bytes": 1e8, "limit_bytes": None, "live_bytes": None,
 }  # fmt: skip
 SITE = {"id": "s1", "function": "f", "file": "a.py", "line": 3, "caller": None, "stack": []}
+GROWTH = Growth(1.0, 0.5, 1.5, 0.1)
 BEARER = "letmein"
 SERVICE = "/api/v1/services/a%20b%2Fc"
 
@@ -126,7 +130,6 @@ BROKEN: list[tuple[str, tuple[int, Any], str]] = [
     ("metrics", (200, {"series": [{"instance": "h-1-a", "name": "x", "points": [1]}]}), "same version"),
     ("sites", (200, {"interval": 1, "sites": [{"site": {"id": 1}, "instances": {}}]}), "same version"),
     ("sites", (401, {"error": "no token"}), "--token"),
-    ("evidence", (200, {"documents": [{"instance": "x", "evidence": {}}]}), "same version"),
     ("metrics", (500, {"error": "disk full", "mend": "free some"}), "disk full; free some"),
     ("metrics", (502, b"bad gateway"), "502: bad gateway"),
 ]
@@ -139,6 +142,24 @@ def test_unusable_answers_say_what_and_how_to_mend(
     server = serve({**GOOD, f"{SERVICE}/{part}": answer})
     with pytest.raises(CollectorError, match=told):
         Collector(server.url).observe("a b/c", 100.0, 60.0)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_the_collector_takes_later_is_told_apart(
+    serve: Callable[[Answers], Server], status: int
+) -> None:
+    server = serve({"/api/v1/analyses": (status, {"error": "full", "mend": "later"})})
+    with pytest.raises(Unavailable, match="full; later"):
+        Collector(server.url).publish(Analysis("shop", "1.0", 100.0, 60.0, "learning", 1))
+
+
+def test_a_report_that_cannot_be_read_does_not_cost_the_others(serve: Callable[[Answers], Server]) -> None:
+    good = to_json(Evidence("leak", "a b/c", "1.0", Site("s1", "f", "a.py", 3), "", 1.0, 1.0, GROWTH, 90.0))
+    documents = [{"instance": "h-1-a", "evidence": e} for e in (good | {"newer": 1}, good)]
+    server = serve({**GOOD, f"{SERVICE}/evidence": (200, {"documents": documents})})
+    (seen,) = Collector(server.url).observe("a b/c", 100.0, 60.0)
+    assert [report.evidence.site.id for report in seen.reports] == ["s1"]
+    assert any("'newer'" in note for note in analyze(seen, AnalyzerSettings()).notes)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:1", "ftp://x"])

@@ -67,11 +67,20 @@ static void hook_fork_child(void)
 
 /* --- native mode ------------------------------------------------------------------------------------- */
 
-/* Whether the process calls the library's malloc, and not another that stands before it. */
-static bool gil_in_front(uintptr_t library)
+/* Whether the process calls the library's malloc, and not another that stands before it. By trying, in an epoch without
+ * a sampler, in which the library counts and asks nobody: the address of malloc tells nothing, for it lies inside the
+ * executable where that isn't position-independent (Debian's python3). */
+static bool gil_in_front(struct native_library *library)
 {
-    struct module module = gil_module_of(library);
-    return in_module(&module, (uintptr_t)dlsym(RTLD_DEFAULT, "malloc"));
+    struct native_thread *thread = library->thread();
+    *thread = (struct native_thread){.epoch = 1, .countdown = NATIVE_NEVER};
+    atomic_store(&library->epoch, 1);
+    void *volatile block = malloc(1);
+    bool counted = thread->countdown != NATIVE_NEVER;
+    free(block);
+    atomic_store(&library->epoch, 0);
+    *thread = (struct native_thread){0};
+    return counted;
 }
 
 /* The library was preloaded, and no other copy of us has it. */
@@ -79,9 +88,9 @@ static void gil_native_open(void)
 {
     struct native_library *(*offer)(void) = (struct native_library * (*)(void)) dlsym(RTLD_DEFAULT, NATIVE_SYMBOL);
     const struct native_sampler *none = NULL;
-    if (!offer || !hook_callers_open() || !gil_in_front((uintptr_t)offer))
+    struct native_library *library = offer && hook_callers_open() ? offer() : NULL;
+    if (!library || atomic_load(&library->sampler) || !gil_in_front(library))
         return;
-    struct native_library *library = offer();
     struct module c_library = gil_module_of((uintptr_t)getenv), allocator = gil_module_of((uintptr_t)library->real_malloc);
     native.interpreter = gil_module_of((uintptr_t)PyObject_Malloc);
     native.ours = gil_module_of((uintptr_t)gil_native_open);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,12 @@ def descendants(pid: int) -> set[int]:
         members |= more
         grown = bool(more)
     return members - {pid}
+
+
+def workers(members: Iterable[int]) -> set[int]:
+    """Those of the processes `members` that do a server's work: all but the parents of others of them."""
+    found = set(members)
+    return found - {parent for child, parent in parents() if child in found}
 
 
 def _connect(path: Path, timeout: float) -> socket.socket:

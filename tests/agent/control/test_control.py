@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from heapwatch.agent import Agent
-from heapwatch.control.client import Client, ControlError
+from heapwatch.control.client import Client, ControlError, workers
 from heapwatch.control.paths import UnsafeFolder, make_folder, runtime_folder, search_folders
 from heapwatch.control.protocol import MAX_REQUEST, ProtocolError, decode
 from heapwatch.control.server import ControlServer
@@ -268,6 +268,11 @@ def test_agents_are_found_and_dead_sockets_taken_away(client: Client, agent: Age
 def test_a_process_stands_for_its_descendants(client: Client) -> None:
     assert client.family(os.getpid()) == [os.getpid()]
     assert os.getpid() in client.family(os.getppid())
+
+
+def test_a_process_whose_children_work_is_no_worker() -> None:
+    assert workers([os.getpid(), os.getppid()]) == {os.getpid()}
+    assert workers([os.getppid()]) == {os.getppid()}
 
 
 def test_who_is_not_there_is_told_apart(client: Client) -> None:

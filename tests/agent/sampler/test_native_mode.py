@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import sysconfig
+import textwrap
+from pathlib import Path
 
 import pytest
 from heapwatch import preload
@@ -394,6 +398,37 @@ def test_a_fork_never_waits_forever_for_a_library_that_allocates_under_its_lock(
         result = codes
     """)
     assert codes == [0] * 5
+
+
+EMBEDDING = """
+#include <stdlib.h>
+int Py_BytesMain(int, char **);
+void *(*volatile taken)(size_t) = malloc; /* such an executable has an address of its own for it */
+int main(int count, char **arguments) { return Py_BytesMain(count, arguments); }
+"""
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_ENABLE_SHARED"), reason="this Python has no library")
+def test_an_executable_that_is_not_position_independent(preloaded, tmp_path) -> None:
+    """Debian's python3 is one: there the address of malloc lies inside the executable."""
+    source, program = tmp_path / "python.c", tmp_path / "python"
+    source.write_text(EMBEDDING)
+    library = sysconfig.get_config_var("LIBDIR")
+    flags = ["-no-pie", "-fno-pic", f"-L{library}", f"-Wl,-rpath,{library}"]
+    name = f"-lpython{sysconfig.get_config_var('LDVERSION')}"
+    subprocess.run(["cc", str(source), *flags, name, "-o", str(program)], check=True)
+    code = """
+        import importlib.util, sys
+        spec = importlib.util.spec_from_file_location("_sampler", sys.argv[1])
+        sampler = importlib.util.module_from_spec(spec)
+        sampler.start(65536, 16)
+        print(sampler.stats()["native"])
+    """
+    sampler = next(Path(preloaded["LD_PRELOAD"]).parent.glob("_sampler*.so"))
+    command = [str(program), "-c", textwrap.dedent(code), str(sampler)]
+    env = {**os.environ, **preloaded, "PYTHONHOME": sys.base_prefix}
+    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
+    assert done.stdout == "1\n"
 
 
 def test_a_library_in_front_of_ours_leaves_native_mode_off(sampled, preloaded, tmp_path) -> None:

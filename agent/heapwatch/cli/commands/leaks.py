@@ -15,6 +15,7 @@ from heapwatch.cli.collector import Collector
 from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
 from heapwatch.cli.render import evidence_table, evidence_text
 from heapwatch.cli.units import duration, size
+from heapwatch.control.client import workers
 
 HELP = "show which allocation sites grow, what holds their objects, and why we believe it"
 
@@ -52,9 +53,12 @@ def run(args: argparse.Namespace) -> int:
         documents.sort(key=lambda d: (d.verdict != "leak", -d.growth.bytes_per_second))
         nothing = "" if heads else f"Nothing is known to grow in {args.service}; has it sent anything yet?"
     else:
-        answers = list(client(args).call_family(args.pid, "leaks").values())
-        documents = combine([[from_json(Evidence, d) for d in answer["documents"]] for answer in answers])
-        heads, nothing = [], _nothing(answers)
+        answers = client(args).call_willing(args.pid, "leaks")
+        working = workers(answers)
+        # A server's main process that waits for its workers is none of those that could leak.
+        judged = [a["documents"] for pid, a in answers.items() if pid in working or a["documents"]]
+        documents = combine([[from_json(Evidence, d) for d in found] for found in judged])
+        heads, nothing = [], _nothing(list(answers.values()))
     if args.json:
         print_json({"documents": [to_json(d) for d in documents]})
     elif not documents:
