@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -124,6 +125,19 @@ def test_processes_of_one_host_share_its_limit(simulation: Any) -> None:
     container = yaml.safe_load(advice.manifest)["spec"]["template"]["spec"]["containers"][0]
     assert container["resources"]["limits"]["memory"] == quantity(2 * advice.limit)
     assert advice.action == "resize"
+
+
+def test_a_parent_of_workers_is_no_replica(simulation: Any) -> None:
+    seen = loaded(simulation.Fleet([], 1800, 6, limit=768 * MIB).observe(), 3 * MIB)
+    pods = tuple(
+        replace(one, host=f"pod-{number // 3}", parent=number % 3 == 0)
+        for number, one in enumerate(seen.instances)
+    )
+    advice = advise(replace(seen, instances=pods), ())
+    assert advice is not None
+    assert advice.action == "scale_out"
+    assert yaml.safe_load(advice.manifest)["spec"]["replicas"] == math.ceil(advice.replicas / 2)
+    assert math.ceil(advice.replicas / 2) > math.ceil(advice.replicas / 3)
 
 
 def test_a_moment_of_usage_is_not_enough(simulation: Any) -> None:

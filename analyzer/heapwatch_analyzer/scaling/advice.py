@@ -9,7 +9,7 @@ import numpy as np
 from heapwatch_wire.analysis import Scaling
 from heapwatch_wire.evidence import Evidence
 
-from ..observations import FloatArray, Observations, Series
+from ..observations import FloatArray, Instance, Observations, Series
 from ..units import duration, mebibytes
 from . import horizontal, vertical
 from .manifest import patch
@@ -62,8 +62,8 @@ def _replicas(
         f"{wanted} instances instead of {now} keep each at {horizontal.TARGET:.0%} of its limit."
     )
     action = "scale_out" if wanted > now else "scale_in"
-    per_host = _per_host(seen)
-    pods = max(1, -(-wanted // per_host))
+    per_host = _per_host(seen.instances)
+    pods = max(1, -(-wanted // _per_host(seen.workers)))
     manifest = patch(seen.service, per_host * size.request, per_host * size.limit, pods)
     return Scaling(action, size.request, size.limit, wanted, text, manifest)  # type: ignore[arg-type]
 
@@ -71,7 +71,7 @@ def _replicas(
 def _size(
     seen: Observations, size: vertical.Size, now: int, limit: float | None, load: horizontal.Load
 ) -> Scaling:  # fmt: skip
-    per_host = _per_host(seen)
+    per_host = _per_host(seen.instances)
     manifest = patch(seen.service, per_host * size.request, per_host * size.limit)
     reason = f"request {mebibytes(size.request)}, limit {mebibytes(size.limit)} per process"
     if per_host > 1:
@@ -87,13 +87,13 @@ def _size(
 def _limit_in_force(seen: Observations) -> float | None:
     """The smallest limit that instances report, per process of its host."""
     limits = [i.limit_bytes for i in seen.instances if i.limit_bytes]
-    return min(limits) / _per_host(seen) if limits else None
+    return min(limits) / _per_host(seen.instances) if limits else None
 
 
-def _per_host(seen: Observations) -> int:
-    """Processes that share a host (prefork workers share their container and its limit)."""
-    newest = max((i.last_seen for i in seen.instances), default=0.0)
-    hosts = Counter(i.host for i in seen.instances if i.last_seen >= newest - 60)
+def _per_host(instances: Sequence[Instance]) -> int:
+    """Processes that share a host (prefork workers and their parent share their container and its limit)."""
+    newest = max((i.last_seen for i in instances), default=0.0)
+    hosts = Counter(i.host for i in instances if i.last_seen >= newest - 60)
     return max(hosts.values(), default=1)
 
 
