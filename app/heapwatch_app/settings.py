@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from heapwatch_wire.config import setting
+from heapwatch_wire.config import count, in_bytes, setting
 
 SECTION = "app"
 
@@ -33,13 +33,10 @@ class AppSettings:
     app_password_cost: int = setting(
         15, "Cost of hashing a password: 2 to this power is N of scrypt.", minimum=10, maximum=20
     )
-    app_max_upload: int = setting(
-        10 << 20, "Largest photo accepted.", unit="bytes", minimum=64 << 10, maximum=100 << 20
+    app_max_upload: int = in_bytes(10 << 20, "Largest photo accepted.", 64 << 10, 100 << 20)
+    app_max_pixels: int = count(
+        40_000_000, "Largest width times height of a photo accepted.", 10_000, 200_000_000
     )
-    app_max_pixels: int = setting(
-        40_000_000, "Largest width times height of a photo accepted.", unit="count", minimum=10_000,
-        maximum=200_000_000,
-    )  # fmt: skip
     app_secure_cookies: bool = setting(False, "Send cookies over HTTPS only; switch on behind TLS.")
 
     @property

@@ -31,7 +31,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of a settings table. `unit` is "bytes", "seconds", "count" or "" (text, flags)."""
+    """One row of a settings table. `unit` is "bytes", "seconds", "ratio", "count" or "" (text, flags)."""
 
     default: Any
     help: str
@@ -53,6 +53,26 @@ def setting(
     """A dataclass field that carries its `Setting`."""
     row = Setting(default, help, unit, minimum, maximum, choices)
     return field(default=default, metadata={"setting": row})
+
+
+def in_bytes(default: int, help: str, minimum: float = 0, maximum: float = 1 << 50) -> Any:
+    """A `setting` of memory."""
+    return setting(default, help, unit="bytes", minimum=minimum, maximum=maximum)
+
+
+def in_seconds(default: float, help: str, minimum: float, maximum: float) -> Any:
+    """A `setting` of time."""
+    return setting(default, help, unit="seconds", minimum=minimum, maximum=maximum)
+
+
+def ratio(default: float, help: str, minimum: float = 0, maximum: float = 1) -> Any:
+    """A `setting` that is a part of something."""
+    return setting(default, help, unit="ratio", minimum=minimum, maximum=maximum)
+
+
+def count(default: int, help: str, minimum: float, maximum: float) -> Any:
+    """A `setting` that is a number of things."""
+    return setting(default, help, unit="count", minimum=minimum, maximum=maximum)
 
 
 def variable(name: str) -> str:
