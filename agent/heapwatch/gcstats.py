@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from heapwatch_wire.metrics import PAUSE_BUCKETS
+from heapwatch_wire.metric import PAUSE_BUCKETS
 
 GENERATIONS = 3
 RECENT = 256

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from heapwatch_wire.metrics import DURATION_BUCKETS
+from heapwatch_wire.metric import DURATION_BUCKETS
 
 from heapwatch.decorating import Function, run_within
 from heapwatch.failures import logger

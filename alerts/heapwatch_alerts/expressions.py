@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from heapwatch_wire.metrics import Metric
+from heapwatch_wire.metric import Metric
 
 Part = Literal["", "bucket", "sum", "count"]
 

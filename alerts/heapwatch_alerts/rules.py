@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from heapwatch_wire import thresholds
-from heapwatch_wire.metrics import BY_NAME, Metric
+from heapwatch_wire.metric import Metric
+from heapwatch_wire.metrics import BY_NAME
 from heapwatch_wire.thresholds import Threshold
 
 from heapwatch_alerts.expressions import (

@@ -8,7 +8,8 @@ from itertools import accumulate
 from typing import Any
 
 from flask import Blueprint, Response, request
-from heapwatch_wire.metrics import BY_NAME, label
+from heapwatch_wire.metric import label
+from heapwatch_wire.metrics import BY_NAME
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder

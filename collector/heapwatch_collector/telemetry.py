@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import prometheus_client as prometheus
-from heapwatch_wire.metrics import BY_NAME, label
+from heapwatch_wire.metric import label
+from heapwatch_wire.metrics import BY_NAME
 
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 

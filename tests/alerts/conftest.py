@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from heapwatch_alerts.watch import Watch
-from heapwatch_wire.metrics import BY_NAME, label
+from heapwatch_wire.metric import label
+from heapwatch_wire.metrics import BY_NAME
 
 INSTANCE = {"service": "shop", "version": "1.4", "instance": "web-1-9c2"}
 START = 1_700_000_000.0

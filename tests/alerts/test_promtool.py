@@ -26,7 +26,8 @@ from heapwatch_alerts.links import Links
 from heapwatch_alerts.prometheus import alertmanager_document, rules_document, scrape_document
 from heapwatch_alerts.rules import RULES, UP
 from heapwatch_alerts.states import States
-from heapwatch_wire.metrics import METRICS, Metric
+from heapwatch_wire.metric import Metric
+from heapwatch_wire.metrics import METRICS
 
 SAMPLING = 14.999
 EVALUATION = 15

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from heapwatch_wire import otlp
-from heapwatch_wire.metrics import BY_NAME, DURATION_BUCKETS, QUERY_BUCKETS, SIZE_BUCKETS
+from heapwatch_wire.metric import DURATION_BUCKETS, QUERY_BUCKETS, SIZE_BUCKETS
+from heapwatch_wire.metrics import BY_NAME
 
 KIB = 1024
 

@@ -32,7 +32,8 @@ from heapwatch_wire.evidence import (
     Site,
     to_json,
 )
-from heapwatch_wire.metrics import BY_NAME, PAUSE_BUCKETS
+from heapwatch_wire.metric import PAUSE_BUCKETS
+from heapwatch_wire.metrics import BY_NAME
 from heapwatch_wire.sites import Frame, site_id
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect, sync_playwright
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from heapwatch_wire import otlp, pprof, push
-from heapwatch_wire.metrics import BY_NAME, DURATION_BUCKETS
+from heapwatch_wire.metric import DURATION_BUCKETS
+from heapwatch_wire.metrics import BY_NAME
 from heapwatch_wire.sites import Frame
 from playwright.sync_api import expect
 

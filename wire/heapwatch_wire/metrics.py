@@ -8,53 +8,12 @@ don't; the Prometheus spelling comes from the standard translation (dots to unde
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-Instrument = Literal["gauge", "counter", "histogram"]
-Source = Literal["agent", "collector", "analyzer", "app"]
-
-PAUSE_BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-SIZE_BUCKETS = tuple(float(1 << power) for power in range(12, 31, 2))  # 4 KiB to 1 GiB
-QUERY_BUCKETS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-
-_UNIT_SUFFIX = {"By": "bytes", "s": "seconds", "1": "ratio", "By/s": "bytes_per_second"}
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric. `unit` is UCUM ("By", "s", "1", "{collection}"); counters are monotonic and cumulative."""
-
-    name: str
-    instrument: Instrument
-    unit: str
-    description: str
-    attributes: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    source: Source = "agent"
-
-    @property
-    def prometheus(self) -> str:
-        """Name on a Prometheus page (a histogram's without `_bucket`, `_sum`, `_count`)."""
-        name = self.name.replace(".", "_")
-        suffix = _UNIT_SUFFIX.get(self.unit, "")
-        if suffix == "ratio" and self.instrument != "gauge":
-            suffix = ""
-        if suffix and not name.endswith("_" + suffix):
-            name += "_" + suffix
-        return name + "_total" if self.instrument == "counter" else name
-
-
-def label(attribute: str) -> str:
-    """Prometheus spelling of an attribute or resource attribute name."""
-    return attribute.replace(".", "_")
-
+from heapwatch_wire.metric import DURATION_BUCKETS, PAUSE_BUCKETS, QUERY_BUCKETS, SIZE_BUCKETS, Metric
+from heapwatch_wire.server_metrics import SERVER_METRICS
 
 _GENERATION = ("cpython.gc.generation",)
 _ENDPOINT = ("heapwatch.endpoint",)
 _TYPE = ("heapwatch.type",)
-_SITE = ("heapwatch.site", "code.function.name", "code.file.path", "code.line.number")
 
 METRICS: tuple[Metric, ...] = (
     # The process, from /proc.
@@ -404,115 +363,7 @@ METRICS: tuple[Metric, ...] = (
         "Time that requests rendered templates.",
         _ENDPOINT,
     ),
-    # The collector about itself.
-    Metric(
-        "heapwatch.collector.received",
-        "counter",
-        "{request}",
-        "Requests accepted.",
-        ("heapwatch.signal",),
-        source="collector",
-    ),
-    Metric(
-        "heapwatch.collector.rejected",
-        "counter",
-        "{request}",
-        "Requests refused.",
-        ("heapwatch.signal", "heapwatch.reason"),
-        source="collector",
-    ),
-    Metric(
-        "heapwatch.collector.pending",
-        "gauge",
-        "By",
-        "Bytes received and not yet committed.",
-        source="collector",
-    ),
-    Metric(
-        "heapwatch.collector.commit.duration",
-        "histogram",
-        "s",
-        "Duration of a group commit.",
-        buckets=DURATION_BUCKETS,
-        source="collector",
-    ),
-    # What the analyzer found.
-    Metric(
-        "heapwatch.leak.growth",
-        "gauge",
-        "By/s",
-        "Growth of a leaking allocation site, over all instances.",
-        _SITE,
-        source="analyzer",
-    ),
-    Metric(
-        "heapwatch.leak.live",
-        "gauge",
-        "By",
-        "Live bytes of a leaking allocation site, over all instances.",
-        _SITE,
-        source="analyzer",
-    ),
-    Metric("heapwatch.memory.growth", "gauge", "By/s", "Growth of an instance's memory.", source="analyzer"),
-    Metric(
-        "heapwatch.memory.limit_eta",
-        "gauge",
-        "s",
-        "Forecast time until an instance meets its memory limit.",
-        source="analyzer",
-    ),
-    Metric(
-        "heapwatch.anomaly.score",
-        "gauge",
-        "1",
-        "Anomaly score of an instance, 0 usual to 1 strange.",
-        source="analyzer",
-    ),
-    Metric(
-        "heapwatch.advice.memory.request",
-        "gauge",
-        "By",
-        "Recommended memory request of an instance.",
-        source="analyzer",
-    ),
-    Metric(
-        "heapwatch.advice.memory.limit",
-        "gauge",
-        "By",
-        "Recommended memory limit of an instance.",
-        source="analyzer",
-    ),
-    Metric(
-        "heapwatch.advice.replicas",
-        "gauge",
-        "{instance}",
-        "Recommended number of instances.",
-        source="analyzer",
-    ),
-    # What a service may send itself: the alerts and dashboards that read these wait until it does.
-    Metric(
-        "app.cache.lookups",
-        "counter",
-        "{lookup}",
-        "Cache lookups by cache and result (hit or miss).",
-        ("app.cache.name", "app.cache.result"),
-        source="app",
-    ),
-    Metric(
-        "app.database.connection.failures",
-        "counter",
-        "{failure}",
-        "Database connections that could not be made or taken from the pool.",
-        source="app",
-    ),
-    Metric(
-        "system.filesystem.utilization",
-        "gauge",
-        "1",
-        "Used space over size of a file system that the service writes to.",
-        ("system.filesystem.mountpoint",),
-        source="app",
-    ),
+    *SERVER_METRICS,
 )
 
 BY_NAME: dict[str, Metric] = {m.name: m for m in METRICS}

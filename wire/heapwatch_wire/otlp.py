@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from heapwatch_wire.metrics import Metric
+from heapwatch_wire.metric import Metric
 from heapwatch_wire.protobuf import Writer
 
 PATH = "/v1/metrics"

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from heapwatch_wire.metrics import METRICS, Metric
+from heapwatch_wire.metric import Metric
+from heapwatch_wire.metrics import METRICS
 from heapwatch_wire.otlp import Number
 
 from heapwatch.bridges.readings import Readings

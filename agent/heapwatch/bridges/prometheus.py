@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
-from heapwatch_wire.metrics import Metric, label
+from heapwatch_wire.metric import Metric, label
 from heapwatch_wire.otlp import Exemplar, Histogram, Number, Point
 
 from heapwatch.bridges.readings import FRESH, Readings

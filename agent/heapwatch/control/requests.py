@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from heapwatch_wire.metrics import DURATION_BUCKETS
+from heapwatch_wire.metric import DURATION_BUCKETS
 
 from heapwatch.instrument.distribution import Distribution
 from heapwatch.instrument.endpoints import Totals

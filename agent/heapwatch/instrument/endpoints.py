@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Literal, NamedTuple, TypeAlias
 
-from heapwatch_wire.metrics import DURATION_BUCKETS, PAUSE_BUCKETS, QUERY_BUCKETS, SIZE_BUCKETS
+from heapwatch_wire.metric import DURATION_BUCKETS, PAUSE_BUCKETS, QUERY_BUCKETS, SIZE_BUCKETS
 
 from heapwatch.instrument.distribution import Distribution, Trace
 from heapwatch.threads import new_rlock
