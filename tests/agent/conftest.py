@@ -112,6 +112,12 @@ def accept(handler: Handler) -> None:
     handler.reply(200)
 
 
+def hang(handler: Handler) -> None:
+    """Answer nothing until the collector is released, and then hang up."""
+    handler.server.released.wait(300)
+    handler.close_connection = True
+
+
 @pytest.fixture(autouse=True)
 def nothing_runs() -> None:
     """Each test begins outside of all work, though the one before may have left a request without an end."""

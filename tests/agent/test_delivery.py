@@ -16,6 +16,8 @@ from heapwatch.failures import Failures
 from heapwatch_wire.config import ConfigError
 from heapwatch_wire.settings import AgentSettings
 
+from tests.agent.conftest import hang
+
 if TYPE_CHECKING:
     from conftest import Collector
 
@@ -53,7 +55,7 @@ def courier(collector: Collector, clock: Clock) -> Courier:
 @pytest.fixture
 def hasty(collector: Collector) -> Courier:
     """Waits half a second for a collector that never answers."""
-    collector.answer = lambda handler: collector.released.wait(120)
+    collector.answer = hang
     return Courier(AgentSettings(collector=collector.url, push_timeout=0.5), Failures())
 
 

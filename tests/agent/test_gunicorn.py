@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.agent.conftest import http_get, with_bootstrap
+from tests.agent.conftest import hang, http_get, with_bootstrap
 
 if TYPE_CHECKING:
     from conftest import Collector
@@ -137,7 +137,7 @@ def test_a_hanging_collector_is_not_felt_and_delivery_resumes(
             http_get(port, "/keep/10")
             slowest = max(slowest, time.monotonic() - began)
 
-    collector.answer = lambda handler: collector.released.wait(300)
+    collector.answer = hang
     _, port = serve(collector.url, HEAPWATCH_QUEUE_SIZE="2", HEAPWATCH_PUSH_TIMEOUT="60")
     wait_until(lambda: len(collector.attempts) >= 2)
     load()
