@@ -43,6 +43,7 @@ INSTANCE = "web-1-9c2"
 def collector(heapwatch: list[str], spawn: Any, tmp_path: Path) -> str:
     """Address of a collector with a token."""
     words = ["serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"), "--token", TOKEN]
+    words += ["--commit-interval", "0.01"]
     line = spawn(*heapwatch, *words).wait_line("listening on")
     return line.split()[-1]
 

@@ -51,7 +51,8 @@ def _get(base: str, path: str) -> Any:
 @pytest.fixture
 def collector(spawn: Callable[..., Any], tmp_path: Path) -> str:
     child = spawn(
-        *_program("heapwatch_collector"), "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data")
+        *_program("heapwatch_collector"),
+        *("--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"), "--commit-interval", "0.01"),
     )
     line: str = child.wait_line("listening on ")
     return line.split("listening on ")[1].split()[0]

@@ -161,6 +161,8 @@ def build_metrics(
 
 
 StartCollector = Callable[..., tuple[Client, Any]]
+COMMITTING = ("--commit-interval", "0.01")
+"""Tests send one thing after the other, and an answer waits for its commit."""
 
 
 @pytest.fixture(scope="session")
@@ -188,7 +190,8 @@ def start_collector(spawn: Any, heapwatch: list[str], tmp_path: Path) -> StartCo
     def start(
         *options: str, data: Path = tmp_path / "data", env: Mapping[str, str] | None = None
     ) -> tuple[Client, Any]:
-        child = spawn(*heapwatch, "serve", "--listen", "127.0.0.1:0", "--data", str(data), *options, env=env)
+        command = [*heapwatch, "serve", "--listen", "127.0.0.1:0", "--data", str(data), *COMMITTING]
+        child = spawn(*command, *options, env=env)
         line = child.wait_line("listening on http://")
         return Client(line.rpartition("//")[2]), child
 
@@ -198,7 +201,8 @@ def start_collector(spawn: Any, heapwatch: list[str], tmp_path: Path) -> StartCo
 @pytest.fixture(scope="module")
 def collector(heapwatch: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """One collector for the tests of a module, which each use services of their own."""
-    command = [*heapwatch, "serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path_factory.mktemp("data"))]
+    folder = str(tmp_path_factory.mktemp("data"))
+    command = [*heapwatch, "serve", "--listen", "127.0.0.1:0", "--data", folder, *COMMITTING]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield Client(process.stdout.readline().strip().rpartition("//")[2])

@@ -114,7 +114,7 @@ def test_what_analyses_say_is_on_the_prometheus_page(collector: Any) -> None:
 
 
 def test_an_analysis_that_is_not_renewed_leaves_the_page(collector: Any) -> None:
-    store(collector, an_analysis("forgotten", window=60.0, time=time.time() - 290))
+    store(collector, an_analysis("forgotten", window=60.0, time=time.time() - 150))
     assert samples(collector, service="forgotten")
     store(collector, an_analysis("forgotten", window=60.0, time=time.time() - 310))
     # It is older than the one that is stored, which stays the latest.

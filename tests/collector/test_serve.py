@@ -87,7 +87,7 @@ def test_a_restart_keeps_everything_and_stops_cleanly(
 
 
 def test_sigterm_answers_what_is_under_way(start_collector: Start, make_profile: Any, make_push: Any) -> None:
-    client, process = start_collector("--commit-interval", "5")
+    client, process = start_collector("--commit-interval", "2")
     body = make_push(make_profile([(FRAMES, (1, 10, 1, 10), {})]), service_name="late")
     connection = http.client.HTTPConnection(client.address, timeout=300)
     connection.request("POST", "/push.v1.PusherService/Push", body, {"Content-Type": "application/proto"})

@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.integration]
 @pytest.fixture
 def collector(heapwatch: list[str], spawn: Any, tmp_path: Path) -> str:
     words = ["serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data")]
+    words += ["--commit-interval", "0.01"]
     return str(spawn(*heapwatch, *words).wait_line("listening on").split()[-1])
 
 

@@ -337,7 +337,7 @@ def serve(built: None, heapwatch: list[str], tmp_path_factory: pytest.TempPathFa
         with (folder / "log").open("w") as log:
             child = subprocess.Popen(
                 command,
-                env={**os.environ, "HEAPWATCH_TOKEN": token},
+                env={**os.environ, "HEAPWATCH_TOKEN": token, "HEAPWATCH_COMMIT_INTERVAL": "0.01"},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
