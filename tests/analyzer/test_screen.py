@@ -39,8 +39,8 @@ def test_what_the_growth_test_finds_passes(simulation: Any, seconds: float) -> N
 
 
 def test_most_healthy_sites_need_no_test(simulation: Any) -> None:
-    seen = simulation.Fleet(simulation.healthy(3, 100), 400, seed=3).observe()
-    assert len(screen(seen.sites, seen.interval, THRESHOLDS, {}, {})) < 50
+    seen = simulation.Fleet(simulation.healthy(3, 40), 400, seed=3).observe()
+    assert len(screen(seen.sites, seen.interval, THRESHOLDS, {}, {})) < 20
 
 
 def test_instances_may_have_different_pushes(simulation: Any) -> None:

@@ -99,6 +99,7 @@ def test_everything_at_once(sampled) -> None:
                 gc.collect(1); gc.freeze(); gc.unfreeze(); time.sleep(0.01)
         failures, walks = [], []
         def look():
+            found = []
             try:
                 while time.monotonic() < stop:
                     stacks = [row[0] for row in sampler.export()[:60]]
