@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,15 +123,21 @@ def spawn() -> Iterator[Callable[..., Child]]:
         child.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    """free_port() -> a TCP port that nobody listens on right now."""
+    """free_port() -> a TCP port that nobody listens on, another one each time.
+
+    From below those that the kernel gives to whoever asks for any: nobody gets it before its server starts.
+    """
+    # Not the test's own dice, which are thrown alike in each test.
+    ports = random.SystemRandom().sample(range(20_000, 32_000), 12_000)
 
     def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            return port
+        while True:
+            port = ports.pop()
+            with socket.socket() as probe, suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
 
     return find
 
