@@ -151,7 +151,10 @@ def test_a_python_that_is_too_old_is_named(target: Callable[..., Any], command: 
 
 STUCK = {
     "asleep with the interpreter in its hands": "ctypes.PyDLL(None).read(gate, bytes(1), 1)",
-    "computing with the interpreter in its hands": "sum(range(300_000_000))",
+    "computing with the interpreter in its hands": """
+os.set_blocking(gate, False)
+1 in map(ctypes.PyDLL(None).read, *map(__import__("itertools").repeat, (gate, bytes(1), 1)))
+""",
 }
 
 
