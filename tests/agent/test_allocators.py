@@ -17,7 +17,7 @@ def test_pymalloc_follows_small_objects(capfd: pytest.CaptureFixture[str]) -> No
     if before is None or after is None:
         pytest.skip("this Python hides its allocator's statistics")
     # A tuple of two takes 40 bytes and 16 for the garbage collector.
-    assert after.used - before.used >= len(ballast) * 56
+    assert after.used - before.used > 0.9 * len(ballast) * 56
     assert after.held >= after.used
     assert capfd.readouterr() == ("", "")
 
@@ -29,7 +29,7 @@ def test_malloc_follows_big_blocks() -> None:
     after = find_malloc().memory()
     if before is None or after is None:
         pytest.skip("this C library has no mallinfo2")
-    assert after.used - before.used >= sum(map(len, ballast))
+    assert after.used - before.used > 0.9 * sum(map(len, ballast))
     assert after.held >= after.used
 
 

@@ -74,6 +74,8 @@ def test_a_fault_leaks_at_the_line_and_the_rate_of_its_catalogue_entry(
 ) -> None:
     switches.set(fault.name, True)
     found = growth(lambda: reader.text(main_path(fault)))
+    # A table that is enlarged once is a single block, perhaps larger than a small leak of so few requests.
+    found = [line for line in found if line.count >= REQUESTS // 2]
     frame = found[0].traceback[0]
     assert frame.filename.endswith(fault.file)
     assert frame.lineno in fault.lines()

@@ -162,6 +162,7 @@ def test_the_whole_agent_runs_in_pythons_own_modes(
     tmp_path: Path,
 ) -> None:
     env = {"COLLECTOR": collector.url, "HEAPWATCH_RUNTIME_DIR": str(tmp_path), **environment}
+    env["HEAPWATCH_PUSH_TIMEOUT"] = "60"
     child = spawn(sys.executable, *options, "-c", SERVICE.format(code=""), env=env)
     child.wait_line("kept")
 

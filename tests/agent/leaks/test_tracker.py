@@ -85,7 +85,9 @@ class World:
 
 
 @pytest.fixture
-def world(sampler: Any, identity: Identity) -> Callable[..., World]:
+def world(sampler: Any, identity: Identity, monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
+    """On simulated time, what the work takes here must not stretch its schedule."""
+    monkeypatch.setattr("heapwatch.leaks.pace.time", types.SimpleNamespace(thread_time=lambda: 0.0))
     return lambda **kinds: World(sampler, identity, **kinds)
 
 

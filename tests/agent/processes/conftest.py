@@ -24,6 +24,7 @@ def run(
         settings = {
             "HEAPWATCH_COLLECTOR": collector.url,
             "HEAPWATCH_PUSH_INTERVAL": "0.5",
+            "HEAPWATCH_PUSH_TIMEOUT": "60",
             "HEAPWATCH_SAMPLING_INTERVAL": "4096",
             "HEAPWATCH_SAMPLING_BUDGET": "0",
             "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run"),
