@@ -17,9 +17,11 @@ WITHOUT_HEAPWATCH = getattr(sys, "_base_executable", sys.executable)
 
 PRELUDE = """
 import asyncio, ctypes, hashlib, json, os, re, signal, socket, sys, threading, time
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: ends when the tests are killed
 kept = []
 def keep():
     kept.append([bytes(1000) for _ in range(100)])
+    del kept[:-50]
 def tell(*_):
     maps = open("/proc/self/maps").read()
     print("state", json.dumps({
@@ -38,7 +40,6 @@ def busy():
         for _ in range(200):
             [str(number) for number in range(100)]
         keep()
-        del kept[:-50]
 signal.signal(signal.SIGUSR1, tell)
 """
 
