@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import threading
+from _random import Random  # the module random takes 80 KB more
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -184,7 +184,7 @@ def _schedule_pushes(agent: Agent, courier: Courier, telemetry: Telemetry) -> No
         agent.identity, agent.profiles, telemetry, agent.leaks, agent.outside, courier, agent.failures
     )
     # Processes that start together, as workers do, don't push together.
-    first = FIRST_PUSH + min(1.0, agent.settings.push_interval) * random.random()
+    first = FIRST_PUSH + min(1.0, agent.settings.push_interval) * Random().random()
     agent.every(agent.settings.push_interval, "push", pusher.push, first)
     agent.every(RETRY_CHECK, "delivery", lambda now: courier.deliver(), RETRY_CHECK)
     agent.at_stop("push", lambda: pusher.push_last(LAST_PUSH_LIMIT))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import time
-import zlib
+from _random import Random  # the module random takes 80 KB more
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,13 +12,13 @@ from urllib.parse import urlsplit
 from heapwatch_wire.config import ConfigError
 from heapwatch_wire.settings import AgentSettings
 
+from heapwatch.compressing import gzip
 from heapwatch.failures import Failures
 from heapwatch.post import Connection, NoAnswer, PlainConnection, SecureConnection
 
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
 LONGEST_RETRY_AFTER = 300.0
-_GZIP = 31
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Courier:
         settings: AgentSettings,
         failures: Failures,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         self._address = Address(settings.collector)
         self._headers = {"Content-Encoding": "gzip", "User-Agent": "heapwatch"}
@@ -96,7 +95,7 @@ class Courier:
         self._size = settings.queue_size
         self._failures = failures
         self._clock = clock
-        self._chance = chance
+        self._chance = chance or Random().random
         self._queue: deque[Delivery] = deque()
         self._tries = 0
         self._not_before = 0.0
@@ -111,7 +110,7 @@ class Courier:
         """Queue `delivery`, compressed; the oldest is dropped when there are too many."""
         while len(self._queue) >= self._size:
             self._drop(self._queue.popleft(), "queue_full")
-        self._queue.append(replace(delivery, body=zlib.compress(delivery.body, 6, _GZIP)))
+        self._queue.append(replace(delivery, body=gzip(delivery.body)))
 
     def deliver(self) -> None:
         """Send what waits, unless the collector is to be left alone for now."""

@@ -76,7 +76,9 @@ class PlainConnection:
 
     def _open(self) -> Socket:
         failure: OSError | None = None
-        for family, kind, protocol, _, address in getaddrinfo(self._host, self._port, 0, SOCK_STREAM):
+        # As bytes, for which no codec of international names is loaded.
+        host = self._host.encode() if self._host.isascii() else self._host
+        for family, kind, protocol, _, address in getaddrinfo(host, self._port, 0, SOCK_STREAM):
             opened = Socket(family, kind, protocol)
             try:
                 opened.settimeout(self._timeout)

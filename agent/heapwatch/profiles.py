@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-import zlib
 from typing import NamedTuple
 
 from heapwatch_wire.protobuf import Writer
 
+from heapwatch.compressing import gzip
 from heapwatch.sampler import Encoded, Sampler
-
-_CHUNK = 64 << 10
-_GZIP = 31
 
 
 class Taken(NamedTuple):
@@ -55,7 +52,4 @@ class Profiles:
 
 def _finish(encoded: Encoded, now: float, since: float) -> bytes:
     times = Writer().integer(9, int(now * 1e9)).integer(10, max(0, int((now - since) * 1e9)))
-    compressor, message = zlib.compressobj(6, wbits=_GZIP), encoded.message
-    # In pieces, whose compressed forms are small: large blocks would leave holes in the host's heap.
-    chunks = [compressor.compress(message[i : i + _CHUNK]) for i in range(0, len(message), _CHUNK)]
-    return b"".join([*chunks, compressor.compress(bytes(times)), compressor.flush()])
+    return gzip(encoded.message, bytes(times))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
-from statistics import fmean, median
+from collections.abc import Collection, Iterable, Sequence
 
 from heapwatch_wire.trend import Push
 
@@ -26,14 +26,14 @@ def without_day(points: Sequence[Push]) -> Sequence[Push]:
     differences = [value - hours[cell - 24] for cell, value in hours.items() if cell - 24 in hours]
     if not differences:
         return points
-    growth = median(differences) / 24
+    growth = _median(differences) / 24
     left: dict[int, list[float]] = defaultdict(list)
     for day in _days(hours):
         rest = {cell: hours[cell] - growth * cell for cell in day}
-        level = fmean(rest.values())
+        level = _mean(rest.values())
         for cell, value in rest.items():
             left[cell % 24].append(value - level)
-    profile = {hour: median(values) for hour, values in left.items()}
+    profile = {hour: _median(values) for hour, values in left.items()}
     return [(t, size - _at(profile, t), count) for t, size, count in points]
 
 
@@ -42,7 +42,7 @@ def _hourly(points: Sequence[Push]) -> dict[int, float]:
     cells: dict[int, list[float]] = defaultdict(list)
     for time, size, _ in points:
         cells[int(time // HOUR)].append(size)
-    return {cell: fmean(values) for cell, values in cells.items()}
+    return {cell: _mean(values) for cell, values in cells.items()}
 
 
 def _days(hours: dict[int, float]) -> list[list[int]]:
@@ -59,3 +59,13 @@ def _at(profile: dict[int, float], time: float) -> float:
     share = position - before
     low = profile.get(before % 24, 0.0)
     return low + share * (profile.get((before + 1) % 24, low) - low)
+
+
+# The module statistics would load decimals and fractions into every process that has an agent.
+def _mean(values: Collection[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _median(values: Iterable[float]) -> float:
+    ranked = sorted(values)
+    return (ranked[(len(ranked) - 1) // 2] + ranked[len(ranked) // 2]) / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -117,7 +117,7 @@ def snapshot(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
     """The profile of this moment, or with `peak` of when most lived: gzipped pprof in base64."""
     need_samples(agent)
     data = agent.profiles.peak() if params.get("peak") else agent.profiles.snapshot(time.time())
-    return {"pprof": base64.b64encode(data).decode("ascii")}
+    return {"pprof": binascii.b2a_base64(data, newline=False).decode("ascii")}
 
 
 def pause(agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heapwatch.control.handlers import HANDLERS, Handler
 from heapwatch.control.paths import make_folder, runtime_folder, socket_path
 from heapwatch.control.protocol import (
     MAX_REPLY,
@@ -27,19 +26,20 @@ from heapwatch.threads import BackgroundThread, Signal
 
 if TYPE_CHECKING:
     from heapwatch.agent import Agent
+    from heapwatch.control.handlers import Handler
 
 REQUEST_TIMEOUT = 2.0
 REPLY_TIMEOUT = 10.0
 
 
 class ControlServer:
-    """Serves `handlers` for `agent`; a new one, or another `start`, is needed in a forked child.
+    """Serves `handlers` for `agent`, by default all; a forked child needs a new one, or another `start`.
 
     A peer must be the same user or root. A slow peer loses its connection, a failing handler answers with
     an error, and neither is felt outside this thread.
     """
 
-    def __init__(self, agent: Agent, handlers: Mapping[str, Handler] = HANDLERS) -> None:
+    def __init__(self, agent: Agent, handlers: Mapping[str, Handler] | None = None) -> None:
         self._agent = agent
         self._handlers = handlers
         self._listener: socket | None = None
@@ -110,11 +110,12 @@ class ControlServer:
     def _reply(self, request: Callable[[], dict[str, Any]]) -> bytes:
         try:
             message = request()
-            handler = self._handlers.get(str(message.get("method")))
+            handlers = self._known()
+            handler = handlers.get(str(message.get("method")))
             if handler is None:
                 raise RequestError(
                     f"unknown method {message.get('method')!r:.80}",
-                    f"known are {', '.join(sorted(self._handlers))}; is the agent as new as the command?",
+                    f"known are {', '.join(sorted(handlers))}; is the agent as new as the command?",
                 )
             params = message.get("params") or {}
             if not isinstance(params, dict):
@@ -132,6 +133,14 @@ class ControlServer:
         if len(reply) > MAX_REPLY:
             return encode({"error": f"the answer is over {MAX_REPLY} bytes", "mend": "ask for less"})
         return reply
+
+    def _known(self) -> Mapping[str, Handler]:
+        if self._handlers is None:
+            # Here and not above: a process that nobody asks needn't have them in memory.
+            from heapwatch.control.handlers import HANDLERS
+
+            self._handlers = HANDLERS
+        return self._handlers
 
 
 def _bind(listener: socket, path: Path) -> None:

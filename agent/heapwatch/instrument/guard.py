@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,6 +44,9 @@ class Refusal(BaseException):
 
     @property
     def _line(self) -> str:
+        # Here and not above: a process that refuses nothing needn't have it in memory.
+        from http import HTTPStatus
+
         return f"{self.status} {HTTPStatus(self.status).phrase}"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from _random import Random  # the module random takes 80 KB more
 from collections import deque
-from random import Random
 from typing import NamedTuple
 
 from heapwatch.gcstats import GcStats

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from _random import Random  # the module random takes 80 KB more
 from array import array
 from heapq import nlargest
 from itertools import islice
-from random import Random
 
 from heapwatch_wire.sites import Frame
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 Kind = Literal["heap", "thread heaps", "anonymous", "unreserved", "stacks", "files", "shared memory", "other"]
 
@@ -21,6 +25,8 @@ _SIZE = re.compile(
     rb"^(Rss|Pss|Shared_Clean|Shared_Dirty|Private_Clean|Private_Dirty|Swap): +(\d+)", re.MULTILINE
 )
 _FLAGS = re.compile(rb"^VmFlags:(.*)", re.MULTILINE)
+_LAST_LINE = b"\nVmFlags:"
+_PIECE = 16 << 10
 _SHARED_MEMORY = (b"/dev/shm/", b"/memfd:", b"/SYSV", b"/dev/zero")
 _GUARD_LIMIT = 1 << 20
 # glibc's HEAP_MAX_SIZE on 64 bits: each heap of a thread arena begins at a multiple of it.
@@ -71,16 +77,17 @@ def read_mappings(proc: Path = Path("/proc"), process: str = "self") -> dict[Kin
     """
     totals: dict[Kind, Pages] = {}
     below: Mapping | None = None
-    for mapping in parse((proc / process / "smaps").read_bytes()):
-        kind = kind_of(mapping, below)
-        totals[kind] = totals.get(kind, Pages()) + mapping.pages
-        below = mapping
+    with (proc / process / "smaps").open("rb", buffering=0) as file:
+        for mapping in parse(file):
+            kind = kind_of(mapping, below)
+            totals[kind] = totals.get(kind, Pages()) + mapping.pages
+            below = mapping
     return totals
 
 
-def parse(text: bytes) -> Iterator[Mapping]:
+def parse(file: SupportsRead[bytes]) -> Iterator[Mapping]:
     """The mappings of a smaps file, lowest address first."""
-    for start, end, permissions, name, details in _ENTRY.findall(text):
+    for start, end, permissions, name, details in chain.from_iterable(map(_ENTRY.findall, _pieces(file))):
         sizes = {key: int(value) * _KIB for key, value in _SIZE.findall(details)}
         flags = _FLAGS.search(details)
         yield Mapping(
@@ -99,6 +106,18 @@ def parse(text: bytes) -> Iterator[Mapping]:
                 sizes.get(b"Swap", 0),
             ),
         )
+
+
+def _pieces(file: SupportsRead[bytes]) -> Iterator[bytes]:
+    """The text in pieces of whole entries: all at once it would leave a hole in the host's heap."""
+    rest = b""
+    while piece := file.read(_PIECE):
+        text = rest + piece
+        last = text.rfind(_LAST_LINE)
+        end = text.find(b"\n", last + 1) + 1 if last >= 0 else 0
+        yield text[:end]
+        rest = text[end:]
+    yield rest
 
 
 def kind_of(mapping: Mapping, below: Mapping | None) -> Kind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,19 @@ def test_a_recorded_process_is_totalled_by_kind(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_text_is_left_out() -> None:
-    mappings = list(parse(RECORDED.encode()))
+    mappings = list(parse(BytesIO(RECORDED.encode())))
     assert len(mappings) == 13
     assert mappings[0].name == "/usr/bin/python 3 (deleted)"
     assert sum(m.pages.rss for m in mappings) == RSS_RECORDED
+
+
+@pytest.mark.parametrize("step", [1, 7, 100, 1000])
+def test_mappings_are_the_same_however_the_text_comes(step: int) -> None:
+    class Slow(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(step)
+
+    assert list(parse(Slow(RECORDED.encode()))) == list(parse(BytesIO(RECORDED.encode())))
 
 
 RSS_RECORDED = (800 + 64 + 9000 + 132 + 300 + 28 + 4096 + 1000 + 24 + 132 + 4) * KIB
@@ -68,7 +78,7 @@ RSS_RECORDED = (800 + 64 + 9000 + 132 + 300 + 28 + 4096 + 1000 + 24 + 132 + 4) *
 
 def test_an_old_kernel_without_flags_still_tells_heap_files_and_stacks() -> None:
     text = "\n".join(line for line in RECORDED.splitlines() if not line.startswith("VmFlags")) + "\n"
-    mappings = list(parse(text.encode()))
+    mappings = list(parse(BytesIO(text.encode())))
     assert [kind_of(m, None) for m in mappings][:3] == ["files", "files", "heap"]
     assert sum(m.pages.rss for m in mappings) == RSS_RECORDED
 
