@@ -147,6 +147,7 @@ class SecureConnection:
         """Raises OSError (TimeoutError among them) or NoAnswer, and is closed then."""
         # Here and not above: whoever doesn't use it needn't have it in memory.
         from http.client import HTTPException, HTTPSConnection
+        from ssl import SSLCertVerificationError
 
         host, port, timeout = self._arguments
         connection = self._connection = self._connection or HTTPSConnection(host, port, timeout=timeout)
@@ -156,6 +157,9 @@ class SecureConnection:
             answer = connection.getresponse()
             answer.read(ANSWER_LIMIT)
             complete = answer.isclosed()
+        except SSLCertVerificationError as error:
+            mend = "name a file with the certificate of its authority in SSL_CERT_FILE"
+            raise OSError(f"its certificate is refused, {error.verify_message}: {mend}") from None
         except HTTPException as error:
             raise NoAnswer(str(error) or type(error).__name__) from None
         finally:

@@ -21,7 +21,9 @@ class AgentSettings:
     service: str = setting("", "Name of the service, as on dashboards (default: the program's name).")
     service_version: str = setting("", "Version of the service; verdicts are made per version.")
     collector: str = setting(
-        "", "Address of the collector, such as http://127.0.0.1:4040; empty keeps everything local."
+        "",
+        "Address of the collector, such as http://127.0.0.1:4040; empty keeps everything local. With https"
+        " its certificate's authority must be one that the system knows, or in the file SSL_CERT_FILE names.",
     )
     token: str = setting("", "Bearer token sent to the collector.")
     sampling_interval: int = in_bytes(
