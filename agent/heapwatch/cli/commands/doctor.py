@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+from heapwatch.cli.doctor.allocations import LONGEST, watch_allocations
 from heapwatch.cli.doctor.facts import Facts
 from heapwatch.cli.doctor.gather import gather, is_python
 from heapwatch.cli.doctor.symptoms import Finding, Step, diagnose
@@ -39,8 +40,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long growth is watched (default: 2)",
     )
+    parser.add_argument(
+        "--memray",
+        type=_memray_seconds,
+        metavar="SECONDS",
+        help="of PID, which has no agent, tell which lines allocate most. This changes the process: gdb or"
+        " lldb stops it and puts memray in, which must be installed there and here; it is slower for so many"
+        f" seconds (at most {LONGEST}), then memray is idle",
+    )
     add_common(
-        parser, "  heapwatch doctor\n  heapwatch doctor 4711\n  heapwatch doctor --service shop --watch 30\n"
+        parser,
+        "  heapwatch doctor\n  heapwatch doctor 4711\n  heapwatch doctor --service shop --watch 30\n"
+        "  heapwatch doctor 4711 --memray 3\n",
     )
 
 
@@ -58,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
             f"there is no process {', '.join(map(str, pids))}, or it has just ended",
             "heapwatch ps lists the processes with an agent",
         ) from None
+    if args.memray:
+        gathered = [_with_memray(facts, args) for facts in gathered]
     diagnoses = [(facts, diagnose(facts)) for facts in gathered]
     if args.json:
         print_json([{"facts": asdict(f), "findings": [asdict(x) for x in found]} for f, found in diagnoses])
@@ -68,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _chosen(args: argparse.Namespace, asking: Client) -> list[int]:
     """The processes that are looked at. Failure when there are none."""
+    if args.memray:
+        return [_without_agent(args.pid, asking)]
     if args.pid is None:
         pids = asking.agents()
     else:
@@ -78,6 +93,25 @@ def _chosen(args: argparse.Namespace, asking: Client) -> list[int]:
     if not pids:
         raise no_agent(args.service, "heapwatch doctor PID looks at a process without one")
     return pids[:_MAX_PROCESSES]
+
+
+def _without_agent(pid: int | None, asking: Client) -> int:
+    """`pid` alone, not its workers. Failure where memray has no business."""
+    if pid is None:
+        raise Failure("--memray changes a process: say which", "heapwatch doctor PID --memray 3")
+    if asking.has_agent(pid):
+        raise Failure(
+            f"process {pid} has an agent, which memray would get in the way of",
+            f"heapwatch top {pid} --sort alloc/s says which lines allocate most",
+        )
+    return pid
+
+
+def _with_memray(facts: Facts, args: argparse.Namespace) -> Facts:
+    if not facts.python:
+        raise Failure(f"process {facts.pid} is no Python program: memray can't look into it")
+    allocated = watch_allocations(facts.pid, args.memray)
+    return replace(facts, allocated=allocated, memray_seconds=args.memray)
 
 
 def _service(pid: int, asking: Client) -> str:
@@ -114,6 +148,12 @@ def _steps(label: str, steps: Sequence[Step]) -> Iterator[str]:
 
 def _wrapped(first: str, text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first)) or [first]
+
+
+def _memray_seconds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of seconds from 1 to {LONGEST}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -37,13 +37,23 @@ def bound(container: ContainerMemory | None, machine: Machine) -> Bound:
 
 
 @dataclass(frozen=True)
+class Allocated:
+    """Bytes that a line allocated while memray was in the process, kept or not."""
+
+    function: str
+    file: str
+    line: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is known of a process. Bytes, seconds; `growth` is RSS in bytes per second while it was `watched`.
 
     `faults` are pages a second that the kernel gave while it was watched. What only an agent knows is empty
     without one; `silent` says why one that is there doesn't answer. `threads` says what each of them does.
     `python` is False for other programs, `memray` True where that could attach, `worker` where the parent has
-    the same command line.
+    the same command line. `allocated` says which lines allocated most in `memray_seconds`, when it did.
     """
 
     pid: int
@@ -64,6 +74,8 @@ class Facts:
     faults: float = 0.0
     python: bool = True
     memray: bool = False
+    allocated: tuple[Allocated, ...] = ()
+    memray_seconds: int = 0
     worker: bool = False
 
     @property

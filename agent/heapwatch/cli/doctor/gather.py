@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from heapwatch_wire.evidence import Evidence, from_json
 
 from heapwatch.cgroup import CgroupReader
+from heapwatch.cli.doctor.allocations import can_watch, find_command
 from heapwatch.cli.doctor.facts import AgentFacts, Facts, Machine
 from heapwatch.control.client import Client, ControlError
 from heapwatch.memory.breakdown import divide
@@ -135,7 +133,7 @@ def _facts(pid: int, asking: Client) -> Facts:
         silent=silent,
         threads=() if agent else _py_spy(pid),
         python=agent is not None or bool(silent) or is_python(pid),
-        memray=agent is None and _command("memray") is not None and _command("gdb") is not None,
+        memray=agent is None and can_watch(),
         worker=is_worker(pid),
     )
 
@@ -158,14 +156,9 @@ def _descriptors_limit(folder: Path) -> int:
     return int(soft) if soft.isdecimal() else 0
 
 
-def _command(name: str) -> str | None:
-    """Where a program is: beside this Python, or on the path."""
-    return shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
-
-
 def _py_spy(pid: int) -> tuple[str, ...]:
     """What each thread does, when py-spy is installed and may look."""
-    command = _command("py-spy")
+    command = find_command("py-spy")
     if command is None:
         return ()
     try:

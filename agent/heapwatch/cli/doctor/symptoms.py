@@ -349,8 +349,9 @@ def _no_agent(facts: Facts) -> Finding:
     if facts.memray:
         steps.append(
             Step(
-                f"memray attach {facts.pid}",
-                "shows what is allocated from now on, and slows the program for as long; needs memray there",
+                f"heapwatch doctor {facts.pid} --memray 3",
+                "which lines allocate most: stops the program while a debugger puts memray in (needs memray"
+                " there), and slows it for 3 seconds",
             )
         )
     return Finding(
@@ -359,6 +360,23 @@ def _no_agent(facts: Facts) -> Finding:
         " each endpoint takes, and how long garbage collection pauses",
         facts.threads,
         tuple(steps),
+    )
+
+
+def _allocations(facts: Facts) -> Finding | None:
+    if not facts.memray_seconds:
+        return None
+    if not facts.allocated:
+        return Finding("note", f"Nothing was allocated while memray watched for {facts.memray_seconds} s")
+    most = facts.allocated[0]
+    return Finding(
+        "note",
+        f"{most.function} ({most.file}:{most.line}) allocates most",
+        tuple(
+            f"{each.function} ({each.file}:{each.line}): {size(each.bytes / facts.memray_seconds)} a second"
+            for each in facts.allocated
+        ),
+        (Step(f"heapwatch attach {facts.pid}", "would tell which of it stays, and what holds it"),),
     )
 
 
@@ -379,6 +397,7 @@ RULES: tuple[Rule, ...] = (
     _descriptors,
     _native,
     _threads,
+    _allocations,
     _agent,
 )
 """Of two findings as severe as each other the one of the earlier rule comes first."""
