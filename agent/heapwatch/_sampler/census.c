@@ -17,10 +17,6 @@
 #include "memory.h"
 #include "random.h"
 
-#define Py_BUILD_CORE 1
-#include <internal/pycore_dict.h>
-#undef Py_BUILD_CORE
-
 #define TYPE_LIMIT 4096 /* different types a step */
 #define SLOTS (2 * TYPE_LIMIT)
 #define NESTING_LIMIT 8
@@ -108,10 +104,9 @@ static int gil_visit(PyObject *object, void *argument)
         return 0;
     Py_ssize_t references = Py_REFCNT(object);
     gil_add(census, object, 1.0 / (double)(references > 0 ? references : 1));
-    if ((tuple || PyObject_IS_GC(object)) && references == 1 && Py_TYPE(object)->tp_traverse &&
-        census->nesting < NESTING_LIMIT) {
+    if ((tuple || PyObject_IS_GC(object)) && references == 1 && census->nesting < NESTING_LIMIT) {
         census->nesting++;
-        Py_TYPE(object)->tp_traverse(object, gil_visit, census);
+        gil_traverse(object, gil_visit, census);
         census->nesting--;
     }
     return 0;
@@ -153,8 +148,7 @@ PyObject *gil_census(struct walk *walk, uint32_t stride, double seconds)
         if (!gil_taken(census))
             continue;
         gil_add(census, object, 1.0);
-        if (Py_TYPE(object)->tp_traverse)
-            Py_TYPE(object)->tp_traverse(object, gil_visit, census);
+        gil_traverse(object, gil_visit, census);
     }
     for (size_t slot = 0; slot < SLOTS; slot++)
         Py_XINCREF(census->entries[slot].type);

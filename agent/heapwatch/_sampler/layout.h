@@ -7,6 +7,7 @@
 
 #define Py_BUILD_CORE 1
 #include <Python.h>
+#include <internal/pycore_dict.h>
 #include <internal/pycore_gc.h>
 #include <internal/pycore_interp.h>
 #include <internal/pycore_object.h>
@@ -23,6 +24,21 @@ static inline uintptr_t gil_block_of_object(PyObject *object)
 static inline bool gil_is_tracked(PyObject *object)
 {
     return PyObject_IS_GC(object) && _PyObject_GC_IS_TRACKED(object);
+}
+
+/* Shows `visit` what the object refers to: by its own tp_traverse, and of a dict whose keys are all strings the keys,
+ * which that leaves out, for they can't be part of a cycle. */
+static inline void gil_traverse(PyObject *object, visitproc visit, void *argument)
+{
+    traverseproc traverse = Py_TYPE(object)->tp_traverse;
+    if (traverse && traverse(object, visit, argument))
+        return;
+    if (!PyDict_Check(object) || ((PyDictObject *)object)->ma_values || !DK_IS_UNICODE(((PyDictObject *)object)->ma_keys))
+        return;
+    PyObject *key, *value;
+    for (Py_ssize_t at = 0; PyDict_Next(object, &at, &key, &value);)
+        if (visit(key, argument))
+            return;
 }
 
 #define HEAP_LISTS 4

@@ -203,9 +203,9 @@ static int gil_visit(PyObject *object, void *argument)
         return search->wanted == 0;
     gil_match(search, object);
     bool inner = tuple || PyObject_IS_GC(object);
-    if (inner && Py_TYPE(object)->tp_traverse && search->nesting < NESTING_LIMIT) {
+    if (inner && search->nesting < NESTING_LIMIT) {
         search->nesting++;
-        Py_TYPE(object)->tp_traverse(object, gil_visit, search);
+        gil_traverse(object, gil_visit, search);
         search->nesting--;
     }
     return search->wanted == 0;
@@ -236,8 +236,7 @@ PyObject *gil_search_step(struct walk *walk, double seconds)
     gil_step_begin(&step, walk, seconds);
     for (PyObject *object; search->wanted && (object = gil_step_next(&step));) {
         gil_match(search, object);
-        if (Py_TYPE(object)->tp_traverse)
-            Py_TYPE(object)->tp_traverse(object, gil_visit, search);
+        gil_traverse(object, gil_visit, search);
     }
     gil_step_end(&step);
     if (!search->wanted) {

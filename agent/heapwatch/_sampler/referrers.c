@@ -86,7 +86,7 @@ static int gil_visit(PyObject *object, void *argument)
         PyObject *outer = scan->holder;
         scan->holder = object;
         scan->nesting++;
-        Py_TYPE(object)->tp_traverse(object, gil_visit, scan);
+        gil_traverse(object, gil_visit, scan);
         scan->nesting--;
         scan->holder = outer;
     }
@@ -99,7 +99,7 @@ static void gil_look(struct scan *scan, PyObject *object)
         return;
     scan->holder = object;
     scan->first = scan->count;
-    Py_TYPE(object)->tp_traverse(object, gil_visit, scan);
+    gil_traverse(object, gil_visit, scan);
 }
 
 /* Enough matches for one call: there is room for as many as one object can add. */

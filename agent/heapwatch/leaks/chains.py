@@ -46,8 +46,9 @@ class Chain:
         return parts
 
     def folded(self) -> list[Part]:
-        """The steps, of a linked list one link."""
-        return _folded(self.path())
+        """The steps, of a linked list one link. Whether an instance has a `__dict__` of its own, or its
+        attributes inline, isn't one."""
+        return _folded([part for part in self.path() if any(part)])
 
 
 def _read(step: Step, below: tuple[str, ...] | None) -> tuple[str, str]:

@@ -153,6 +153,20 @@ def test_plain_values_in_an_untracked_dict_are_traced(shop: types.ModuleType) ->
     assert (outcome.type, outcome.holders[0].path) == ("str", "shop.REGISTRY[*]")
 
 
+def test_keys_are_traced(shop: types.ModuleType) -> None:
+    shop.REGISTRY.update({f"a key of its own {n}": True for n in range(5)})
+    outcome = search(Samples(list(shop.REGISTRY)))
+    assert (outcome.type, outcome.holders[0].path) == ("str", "shop.REGISTRY (key)")
+
+
+def test_attributes_inline_and_in_a_dict_are_one_holder(shop: types.ModuleType) -> None:
+    for number in range(6):
+        shop.dictionary(number)
+    vars(shop.REGISTRY["u:3"])  # From now on this one has a dict of its own.
+    outcome = search(Samples([page.body for page in shop.REGISTRY.values()]))
+    assert [(h.path, h.share) for h in outcome.holders] == [("shop.REGISTRY[*].body", 1.0)]
+
+
 def test_values_of_a_thread_local_belong_to_the_thread(shop: types.ModuleType) -> None:
     ready, done = threading.Event(), threading.Event()
 

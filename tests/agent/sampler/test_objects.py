@@ -45,6 +45,22 @@ def test_objects_of_a_site_are_found(sampled, kind) -> None:
     assert kind in kinds
 
 
+def test_strings_that_are_only_keys_are_found_and_who_holds_them(sampled) -> None:
+    """The collector leaves them out of a dict whose keys are all strings; this one it doesn't know at all."""
+    assert sampled("""
+        def key(n):
+            return f"key number {n}"
+        sampler.start(256, 16, seed=2)
+        kept = {key(n): True for n in range(2000)}
+        sampler.stop()
+        found = [item for row in rows("key") for item in objects_of(row[0], 50, 5.0)]
+        walk, held = sampler.Walk(), []
+        while not walk.done:
+            held += [n for holder, n, times in walk.referrers(found, 1.0) if holder is kept and times == 1]
+        result = len(found) >= 50 and set(found) <= set(kept) and sorted(held) == list(range(len(found)))
+    """)
+
+
 @pytest.mark.parametrize("allocator", ["default", "debug"])
 def test_owners_of_storage_are_found(sampled, allocator) -> None:
     """Debug hooks put marks before each block; `python -X dev` and debug builds have them."""
