@@ -48,11 +48,12 @@ def find(growing: Sequence[Site], all_sites: Sequence[Site], survivors: Survivor
     among the holders.
     """
     examined, rest = list(growing[:MAX_SITES]), growing[MAX_SITES:]
+    outcomes = _outcomes(examined, survivors)
+    # After the search, which would find this list among the holders.
     objects = [_objects(site, survivors) for site in examined]
     tracks = [track for site in all_sites for track in site.tracks]
     growing_tracks = [track for site in examined for track in site.tracks[:MAX_STACKS]]
     storing = keeper(growing_tracks, tracks, [obj for some in objects for obj in some], survivors)
-    outcomes = _outcomes(examined, survivors)
     if storing is not None:
         track, container = storing
         frame = responsible(track.frames)

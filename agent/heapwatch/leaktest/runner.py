@@ -87,7 +87,7 @@ def _environment(plan: Plan) -> dict[str, str]:
 
 
 def _ended(code: int, steps: int, plan: Plan) -> TestFailed:
-    after = f"after {steps:,} steps" if steps else "before its first step was done"
+    after = f"after {steps:,} steps" if steps else "before its warm-up was done"
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
         hint = "it may have run out of memory: try fewer --steps" if -code == signal.SIGKILL else ""
