@@ -58,10 +58,12 @@ def load(port: int, clients: int) -> Iterator[None]:
     threads = [threading.Thread(target=ask) for _ in range(clients)]
     for thread in threads:
         thread.start()
-    yield
-    halt.set()
-    for thread in threads:
-        thread.join()
+    try:
+        yield
+    finally:
+        halt.set()
+        for thread in threads:
+            thread.join()
 
 
 class Service:

@@ -114,7 +114,7 @@ def whole(thing, between):
         if steps % 16 == 5:
             gc.collect(between)
     return found and steps > 40
-ballast = [[number] for number in range(50_000)]
+ballast = [[number] for number in range(100_000)]
 thing = Thing()
 young = [thing]
 assert whole(thing, int(sys.argv[1])), "young"
