@@ -117,7 +117,9 @@ def _start_at_once(order: _Order, tid: int) -> float | None:
             if not waits(*thread.syscall):
                 return None
             page = _lay_out(thread, order)
-            failed = thread.call(page + machine.START, page) & _INT
+            # Not from within the page: the new thread may have unmapped that before the call returns.
+            run = (thread.scratch, 0, page + machine.RUN, page)
+            failed = thread.call(order.functions["pthread_create"], *run) & _INT
             if failed:
                 thread.call(order.functions["munmap"], page, len(order.page))
                 raise InjectError(f"it can't start a thread: {os.strerror(failed)}")

@@ -2,8 +2,7 @@
 
     +0x00   addresses of the functions in SLOTS, then the page's size
     +0x80   run(page): what the thread does
-    +0xc0   start(page): starts that thread
-    +0xe0   pending(page): the same, for the interpreter to call at a safe point
+    +0xc0   pending(page): starts that thread, for the interpreter to call at a safe point
     +0x100  the Python code
 
 In C:
@@ -17,17 +16,15 @@ In C:
         return munmap(page, page->size);      // a jump: its return goes to the C library
     }
 
-    int start(struct page *page)
-    {
-        pthread_t thread;
-        return pthread_create(&thread, NULL, run, page);
-    }
-
     int pending(void *page)
     {
-        start(page);
+        pthread_t thread;
+        pthread_create(&thread, NULL, run, page);
         return 0;
     }
+
+The thread that `pending` starts can't unmap the page before `pending` has returned: it needs the interpreter
+(GIL) first, which who called `pending` has. Nobody else may start the thread from within the page.
 """
 
 from __future__ import annotations
@@ -44,7 +41,7 @@ SLOTS = (
     "PyGILState_Release",
     "munmap",
 )
-RUN, START, PENDING, CODE = 0x80, 0xC0, 0xE0, 0x100
+RUN, PENDING, CODE = 0x80, 0xC0, 0x100
 _PAGE = 4096
 
 
@@ -74,7 +71,7 @@ _RUN = b"".join(
         b"\xff\xe0",  # jmp rax
     ]
 )
-_START = b"".join(
+_PENDING = b"".join(
     [
         b"\x48\x83\xec\x18",  # sub rsp, 24
         b"\x48\x89\xf9",  # mov rcx, rdi
@@ -82,16 +79,8 @@ _START = b"".join(
         b"\x31\xf6",  # xor esi, esi
         b"\x48\x8d\x7c\x24\x08",  # lea rdi, [rsp + 8]
         b"\xff\x51" + _slot("pthread_create"),  # call [rcx + ...]
-        b"\x48\x83\xc4\x18",  # add rsp, 24
-        b"\xc3",  # ret
-    ]
-)
-_PENDING = b"".join(
-    [
-        b"\x48\x83\xec\x08",  # sub rsp, 8
-        b"\xe8" + struct.pack("<i", START - (PENDING + 9)),  # call start
         b"\x31\xc0",  # xor eax, eax
-        b"\x48\x83\xc4\x08",  # add rsp, 8
+        b"\x48\x83\xc4\x18",  # add rsp, 24
         b"\xc3",  # ret
     ]
 )
@@ -102,6 +91,6 @@ def page(functions: Mapping[str, int], code: str) -> bytes:
     text = code.encode() + b"\0"
     size = (CODE + len(text) + _PAGE - 1) & -_PAGE
     result = struct.pack(f"<{len(SLOTS) + 1}Q", *(functions[name] for name in SLOTS), size)
-    for place, part in ((RUN, _RUN), (START, _START), (PENDING, _PENDING), (CODE, text)):
+    for place, part in ((RUN, _RUN), (PENDING, _PENDING), (CODE, text)):
         result = result.ljust(place, b"\xcc") + part
     return result.ljust(size, b"\0")

@@ -28,6 +28,7 @@ _EXTENDED_LIMIT = 16384
 _EVENT_STOP = 128
 _WALL = 0x40000000
 _RED_ZONE = 128
+_SCRATCH = 16
 _NAMES = (
     *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
     *("orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"),
@@ -47,12 +48,16 @@ class _Vector(ctypes.Structure):
 
 
 class HeldThread:
-    """A thread that stands still; made by `hold`."""
+    """A thread that stands still; made by `hold`.
+
+    `scratch` is the address of 16 bytes on its stack that calls may write to.
+    """
 
     def __init__(self, tid: int, memory: Memory) -> None:
         self.tid = tid
         self._memory = memory
         self._registers = _get_registers(tid)
+        self.scratch = (self._registers["rsp"] - _RED_ZONE - _SCRATCH) & ~15
         self._extended = _get_set(tid, _EXTENDED, _EXTENDED_LIMIT)
 
     @property
@@ -69,7 +74,7 @@ class HeldThread:
     def call(self, function: int, *arguments: int) -> int:
         """What the function at that address returns. TraceError when it faults or takes too long."""
         # 16 bytes aligned before the return address, which is 0.
-        stack = ((self._registers["rsp"] - _RED_ZONE) & ~15) - 8
+        stack = self.scratch - 8
         self._memory.write(stack, bytes(8))
         called = {
             **self._registers,

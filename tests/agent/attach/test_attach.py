@@ -200,6 +200,14 @@ def test_an_agent_that_can_not_start_leaves_nothing(
     assert state_of(child) == before
 
 
+def test_code_that_ends_at_once_takes_nothing_from_under_who_starts_it(target: Callable[..., Any]) -> None:
+    child = target(STATES["asleep"])
+    functions = examine(child.pid).functions
+    for _ in range(50):
+        inject(child.pid, functions, "pass")
+    assert child.process.poll() is None
+
+
 @pytest.mark.parametrize("works", [True, False])
 def test_cpythons_own_way_needs_a_script_and_leaves_none(
     works: bool,
