@@ -11,8 +11,9 @@ from typing import Any, TypeAlias, TypedDict
 
 Frame: TypeAlias = tuple[str, str, int]
 """(qualified function name, file, line). In native mode memory that native code asked of the C allocator has
-an innermost frame ("[native]", executable or shared library, 0) that names who asked: on top of the Python
-stack when the thread held the GIL, else alone. Memory that the interpreter itself asked for has none.
+an innermost frame (function, executable or shared library, 0) that names who asked: on top of the Python
+stack when the thread held the GIL, else alone. The function is "[native]" in an executable, and where the
+library doesn't export it. Memory that the interpreter itself asked for has none.
 
 Stacks of one frame with a name in brackets and no file: "[outside Python code]" (the GIL was held but no
 Python code ran), "[raw]" (asked of the raw domain without the GIL), "[stack table full]"."""

@@ -55,21 +55,30 @@ def summarize(suite: Suite, setting: str, records: Records, folder: Path) -> int
 def _write(
     suite: Suite, setting: str, records: Records, groups: dict[str, dict[str, object]], path: Path
 ) -> None:
-    ours = [outcome for outcome in records.outcomes if outcome.setting == setting]
+    """Parts that are in the file and weren't run again stay there; totals grow by those that are new."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    known = {part for group in groups for part in before.get(group, {})}
+    run = {outcome.part for outcome in records.outcomes if outcome.setting == setting}
+    for name, parts in groups.items():
+        kept = {part: found for part, found in before.get(name, {}).items() if part not in run}
+        groups[name] = dict(sorted({**kept, **parts}.items()))
+    new = [outcome for outcome in records.outcomes if outcome.part not in known]
+    ours = [outcome for outcome in new if outcome.setting == setting]
     version = subprocess.run(
         [suite.python, "-c", "import platform; print(platform.python_version())"],
         check=True,
         capture_output=True,
         text=True,
     ).stdout.strip()
+    bare = sum(outcome.seconds for outcome in new if outcome.setting == BARE)
     heading = {
         "suite": suite.name,
         "python": version,
         "interval": int(setting),
         "tests passed": sum(count for count in groups["passes"].values() if isinstance(count, int)),
-        "samples": sum(outcome.sampler.get("samples", 0) for outcome in ours),
-        "seconds without us": round(sum(o.seconds for o in records.outcomes if o.setting == BARE)),
-        "seconds with us": round(sum(outcome.seconds for outcome in ours)),
+        "samples": before.get("samples", 0) + sum(outcome.sampler.get("samples", 0) for outcome in ours),
+        "seconds without us": before.get("seconds without us", 0) + round(bare),
+        "seconds with us": before.get("seconds with us", 0) + round(sum(o.seconds for o in ours)),
     }
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({**heading, **groups}, indent=1, ensure_ascii=False) + "\n")

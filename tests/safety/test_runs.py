@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.safety.runs import BARE, INERT, WHOLE, Outcome, Records, Suite, judge, run
+from tests.safety.summary import summarize
 
 HERE = Path(__file__).parent
 
@@ -79,3 +81,24 @@ def test_every_recorded_difference_is_explained(path: Path) -> None:
     recorded = json.loads(path.read_text())
     assert [test for tests in recorded["differs"].values() for test, why in tests.items() if not why] == []
     assert recorded["samples"] > 0
+
+
+def test_a_run_of_some_parts_adds_to_what_is_recorded_of_others(tmp_path: Path) -> None:
+    (tmp_path / "differences.toml").write_text("")
+    suite = Suite("name", sys.executable, "thing", lambda part, junit: [], [])
+
+    def recorded(part: str, status: str) -> dict[str, Any]:
+        records = Records(tmp_path / f"{part}-{status}.jsonl", fresh=True)
+        for setting in (BARE, "1024"):
+            ended = "passed" if setting == BARE else status
+            records.add(Outcome(part, setting, ended, 1.0, {"a": ended}, {"samples": 7}))
+        summarize(suite, "1024", records, tmp_path)
+        found: dict[str, Any] = json.loads((tmp_path / "passes" / "name-1024.json").read_text())
+        return found
+
+    recorded("first", "passed")
+    for _ in range(2):
+        both = recorded("second", "passed")
+        assert (both["passes"], both["samples"]) == ({"first": 1, "second": 1}, 14)
+    worse = recorded("first", "failed")
+    assert (list(worse["passes"]), list(worse["differs"])) == (["second"], ["first"])

@@ -1,4 +1,4 @@
-/* Which executable or shared library an address of code belongs to.
+/* Which executable or shared library an address of code belongs to, and which of its functions.
  *
  * The dynamic linker's list is read under the linker's own lock, so nothing can be unloaded meanwhile; names are
  * copied before it is released.
@@ -9,6 +9,7 @@
 #include "modules.h"
 
 #include "asserts.h"
+#include "symbols.h"
 
 #include <limits.h>
 #include <link.h>
@@ -16,11 +17,12 @@
 #include <unistd.h>
 
 #define NATIVE_FUNCTION "[native]"
+#define FUNCTION_MOST 1024 /* C++ has long ones; longer ones are cut */
 
 struct place {
     uintptr_t address;
     struct module module;
-    char file[PATH_MAX];
+    char file[PATH_MAX], function[FUNCTION_MOST];
 };
 
 static bool contains(const struct dl_phdr_info *info, uintptr_t address, struct module *module)
@@ -38,7 +40,16 @@ static bool contains(const struct dl_phdr_info *info, uintptr_t address, struct 
     return inside;
 }
 
-/* Runs under the linker's lock: calls nothing. */
+/* By its name a frame must be known for native code when its function is (heapwatch_wire.sites.is_native). */
+static bool named_as_library(const char *file)
+{
+    const char *end = NULL;
+    for (const char *found = file; (found = strstr(found, ".so")); found += 3)
+        end = found + 3;
+    return end && (!*end || (*end == '.' && !end[strspn(end, ".0123456789")]));
+}
+
+/* Runs under the linker's lock: only reads. */
 static int gil_visit_module(struct dl_phdr_info *info, size_t size, void *argument)
 {
     struct place *place = argument;
@@ -47,6 +58,8 @@ static int gil_visit_module(struct dl_phdr_info *info, size_t size, void *argume
         return 0;
     place->module = module;
     strncpy(place->file, info->dlpi_name, sizeof place->file - 1);
+    const char *function = named_as_library(place->file) ? exported_function(info, place->address) : NULL;
+    strncpy(place->function, function ? function : NATIVE_FUNCTION, sizeof place->function - 1);
     return 1;
 }
 
@@ -59,6 +72,11 @@ struct module gil_module_of(uintptr_t address)
     return place.module;
 }
 
+static PyObject *gil_function(const char *name)
+{
+    return PyUnicode_DecodeUTF8(name, (Py_ssize_t)strlen(name), "replace");
+}
+
 PyObject *gil_native_text(uintptr_t address)
 {
     ASSERT_GIL();
@@ -69,5 +87,5 @@ PyObject *gil_native_text(uintptr_t address)
         return Py_BuildValue("ssi", NATIVE_FUNCTION, "[unloaded]", 0);
     if (!place.file[0] && readlink("/proc/self/exe", place.file, sizeof place.file - 1) < 0)
         strcpy(place.file, "[program]");
-    return Py_BuildValue("sNi", NATIVE_FUNCTION, PyUnicode_DecodeFSDefault(place.file), 0);
+    return Py_BuildValue("NNi", gil_function(place.function), PyUnicode_DecodeFSDefault(place.file), 0);
 }

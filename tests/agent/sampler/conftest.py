@@ -41,7 +41,9 @@ def rows(function, since=0):
     "Rows whose innermost frame of Python code is in the function of that name."
     return [row for row in sampler.export(since) if python_frames(row)[:1] == [function]]
 def python_frames(row):
-    return [frame[0].split(".")[-1] for frame in row[1] if frame[0] != "[native]"]
+    return [function.split(".")[-1] for function, file, line in row[1] if not is_native(function, file, line)]
+def is_native(function, file, line):
+    return not line and (function == "[native]" or ".so" in file)
 def live(function):
     "Estimated (objects, bytes) alive by the function."
     found = rows(function)
@@ -74,6 +76,15 @@ for item in kept:
     for part in (item, *(item if isinstance(item, list) else ())):
         seen[id(part)] = sys.getsizeof(part)
 result = counted, sum(seen.values()) + sys.getsizeof(kept)
+"""
+
+
+EXPORTING = """
+#include <stdlib.h>
+static void *volatile last;
+__attribute__((noinline)) static void *make(size_t size) { last = malloc(size); return last; }
+void *exported(size_t size) { last = malloc(size); return last; }
+void *by_another(size_t size) { void *made = make(size); last = NULL; return made; }
 """
 
 
@@ -125,6 +136,14 @@ def preloaded() -> dict[str, str]:
 def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The module that allocates on command."""
     return compile_extension([HERE / "native.c"], tmp_path_factory.mktemp("native") / "native.so")
+
+
+@pytest.fixture(scope="session")
+def exporting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of two functions that hand out memory; the second lets one do it that isn't exported."""
+    source = tmp_path_factory.mktemp("exporting") / "library.c"
+    source.write_text(EXPORTING)
+    return compile_extension([source], source.with_suffix(".so"), ["-fvisibility=default"])
 
 
 @pytest.fixture(scope="session")

@@ -148,6 +148,22 @@ def test_who_asked_is_named_above_the_python_stack(native_sampled) -> None:
     assert frames[0][0][2] == 0
 
 
+def test_functions_that_a_library_exports_are_named(native_sampled, exporting) -> None:
+    frames = native_sampled(f"""
+        import ctypes
+        library, libc = ctypes.PyDLL({str(exporting)!r}), ctypes.PyDLL(None)
+        for function in (library.exported, library.by_another, libc.strdup):
+            function.restype = ctypes.c_void_p
+        sampler.start(1, 16)
+        kept = library.exported(50_001), library.by_another(60_001), libc.strdup(b"x" * 70_000)
+        found = {{row[6]: row[1][0] for row in sampler.export() if not row[1][0][2]}}
+        result = [found[size] for size in (50_001, 60_001, 70_001)]
+    """)
+    assert frames[:2] == [["exported", str(exporting), 0], ["[native]", str(exporting), 0]]
+    assert frames[2][0].strip("_") == "strdup"
+    assert "/libc.so" in frames[2][1]
+
+
 @pytest.mark.parametrize("hold", ["hold_in_thread", "hold_without_gil"])
 def test_memory_asked_for_without_the_gil_is_named_by_its_library(native_sampled, hold) -> None:
     before, after, freed = native_sampled(f"""
