@@ -7,6 +7,7 @@ but the objects on the way is kept meanwhile. Several sites are searched at once
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +32,13 @@ MAX_INSTANCES = 4
 MAX_CPU = 3.0
 
 NO_OBJECTS = "no sampled block of the site that lives now is a Python object, or the storage of one"
+REUSED = (dict, list, tuple, float)
+"""Types whose freed objects CPython uses again without asking for memory: no sampler sees who has them."""
+REUSED_SIZE = 256
+HANDED_ON = (
+    "CPython uses freed {0} objects again: the line may be one that dropped such an object before; the holder"
+    " is sure"
+)
 ENDED_EARLY = "the search ended early, at its limit of time or of objects"
 
 
@@ -232,6 +240,9 @@ class HolderSearch:
             f"{held} of {len(chains)} sampled objects are reachable from what Python code keeps"
             f" ({self._depth} walks over {self._heap:,} objects, {self.cpu:.2f} s in {self._slices} slices)"
         ]
+        first = site.samples[0].obj
+        if type(first) in REUSED and sys.getsizeof(first) <= REUSED_SIZE:
+            reasons.append(HANDED_ON.format(type(first).__name__))
         if held < len(chains) and not complete:
             reasons.append(ENDED_EARLY)
         elif any(chain.root.kind == "unknown" for chain in chains):

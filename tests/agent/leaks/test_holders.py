@@ -164,6 +164,7 @@ def test_attributes_inline_and_in_a_dict_are_one_holder(shop: types.ModuleType) 
         shop.dictionary(number)
     vars(shop.REGISTRY["u:3"])  # From now on this one has a dict of its own.
     outcome = search(Samples([page.body for page in shop.REGISTRY.values()]))
+    assert any("uses freed list objects again" in reason for reason in outcome.reasons)
     assert [(h.path, h.share) for h in outcome.holders] == [("shop.REGISTRY[*].body", 1.0)]
 
 
