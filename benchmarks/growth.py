@@ -195,7 +195,7 @@ def run(sites: int, leaks: int, horizons: list[float], seed: int) -> dict[str, A
     return {
         "sites": sites,
         "leaks": leaks,
-        "kinds": Counter(kind for kind, _ in models),
+        "kinds": dict(Counter(kind for kind, _ in models)),
         "horizons": {f"{h:g} s": tally.summary(leaks) for h, tally in tallies.items()},
         "milliseconds_per_judgement": round(1e3 * judging / sites / len(horizons), 3),
     }
