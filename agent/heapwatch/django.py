@@ -96,7 +96,7 @@ def _refused(refusal: Refusal) -> Any:
 
 def _answered(work: Request, request: Any, response: Any) -> Any:
     """A response that is still being made keeps the request running until the server closes it."""
-    work.started(response.status_code, trace_of(request.META.get("HTTP_TRACEPARENT")))
+    work.started(str(response.status_code), trace_of(request.META.get("HTTP_TRACEPARENT")))
     if not response.streaming:
         work.end()
     response._resource_closers.append(work.sent)

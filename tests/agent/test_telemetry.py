@@ -81,10 +81,11 @@ def telemetry(sampler: ScriptedSampler, container: CgroupReader, tmp_path: Path)
     requests = Requests(sampler)
     request = requests.begin("GET")
     request.matched("/p/<int:id>")
-    request.started(503)
+    request.started("503")
+    label = request.label
     request.end()
     requests.begin_task("task shop.resize").end()
-    sampler.rows = [Row(1, (), False, request.label, "", 1.0, 100.0, 2.0, 200.0)]
+    sampler.rows = [Row(1, (), False, label, "", 1.0, 100.0, 2.0, 200.0)]
     phases = Phases()
     with Phase(phases, "parse"):
         pass

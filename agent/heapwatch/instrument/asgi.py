@@ -50,7 +50,7 @@ class AsgiMiddleware:
         def sending(message: Message) -> Awaitable[None]:
             kind = message["type"]
             if kind == "http.response.start":
-                request.started(message["status"], trace_of(_traceparent(scope)))
+                request.started(str(message["status"]), trace_of(_traceparent(scope)))
             elif kind == "http.response.body" and not message.get("more_body"):
                 request.answered()
             return send(message)
@@ -62,7 +62,7 @@ class AsgiMiddleware:
         except Refusal as refusal:
             if request.answering:
                 raise
-            request.started(refusal.status)
+            request.started(str(refusal.status))
             await refusal.answer_asgi(send)
         except BaseException as error:
             request.failed(error)

@@ -12,7 +12,6 @@ from heapwatch.threads import new_rlock
 
 MAX_ENDPOINTS = 200
 MAX_OUTCOMES = 20
-BATCH = 32
 MAX_REPEATS = 20
 
 Kind: TypeAlias = Literal["request", "task", "job"]
@@ -90,7 +89,7 @@ class Totals:
     def add(self, ended: Ended) -> None:
         """Count one request."""
         self.requests += 1
-        self._outcome(ended.outcome).add(ended.seconds, ended.trace)
+        self._outcome(ended[:3]).add(ended.seconds, ended.trace)
         if ended.cpu is not None:
             self.cpu.add(ended.cpu)
         # Most requests have none of these: `copy` counts them.
@@ -104,8 +103,12 @@ class Totals:
         if ended.queries:
             self.queries.add(ended.queries)
             self.query_seconds += ended.query_seconds
+        if ended.repeats:
+            self._repeat(ended.repeats)
         self.template_seconds += ended.template_seconds
-        for statement, (count, line) in ended.repeats.items():
+
+    def _repeat(self, repeats: dict[str, tuple[int, str]]) -> None:
+        for statement, (count, line) in repeats.items():
             self.repeated_queries += count - 1
             self._note(statement, Repeat(1, count, line))
 
@@ -129,10 +132,11 @@ class Totals:
             known.counts[0] += made.requests - sum(known.counts)
         return made
 
-    def _outcome(self, outcome: Outcome) -> Distribution:
-        found = self.outcomes.get(outcome)
+    def _outcome(self, outcome: tuple[str, str, str]) -> Distribution:
+        # An Outcome equals its tuple.
+        found: Distribution | None = self.outcomes.get(outcome)  # type: ignore[call-overload]
         if found is None:
-            known = outcome if len(self.outcomes) < MAX_OUTCOMES else Outcome("")
+            known = Outcome._make(outcome) if len(self.outcomes) < MAX_OUTCOMES else Outcome("")
             found = self.outcomes.setdefault(known, Distribution(DURATION_BUCKETS))
         return found
 
@@ -160,14 +164,16 @@ class Endpoints:
         self._settled: dict[Endpoint, int] = {}
 
     def record(self, endpoint: Endpoint, ended: Ended) -> None:
-        """Count one request of `endpoint`; in batches, which takes a third of the time. Waits for nobody."""
-        waiting = self._waiting
-        waiting.append((endpoint, ended))
-        if len(waiting) >= BATCH and self._lock.acquire(blocking=False):
-            try:
+        """Count one request of `endpoint`. Waits for nobody: while the table is read, it is put by."""
+        if not self._lock.acquire(False):
+            self._waiting.append((endpoint, ended))
+            return
+        try:
+            if self._waiting:
                 self._take_in()
-            finally:
-                self._lock.release()
+            (self._totals.get(endpoint) or self._new(endpoint)).add(ended)
+        finally:
+            self._lock.release()
 
     def copies(self) -> list[Totals]:
         """What was counted so far; the lock is held for one endpoint at a time."""
@@ -198,10 +204,7 @@ class Endpoints:
         with self._lock:
             while self._waiting:
                 endpoint, ended = self._waiting.popleft()
-                totals = self._totals.get(endpoint)
-                if totals is None:
-                    totals = self._new(endpoint)
-                totals.add(ended)
+                (self._totals.get(endpoint) or self._new(endpoint)).add(ended)
 
     def _new(self, endpoint: Endpoint) -> Totals:
         if len(self._totals) < self._limit:

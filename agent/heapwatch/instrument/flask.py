@@ -6,8 +6,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from heapwatch.instrument.requests import Requests
-from heapwatch.instrument.wsgi import request_of, serve
+from heapwatch.instrument.requests import Request, Requests
+from heapwatch.instrument.wsgi import REQUEST_KEY, serve
 
 
 def instrument(flask: ModuleType, requests: Requests) -> None:
@@ -31,8 +31,8 @@ def instrument_routes(ctx: ModuleType) -> None:
     def match_request(self: Any) -> None:
         original(self)
         asked = self.request
-        request = request_of(asked.environ)
-        if request is not None and asked.url_rule is not None:
-            request.matched(asked.url_rule.rule)
+        request, rule = asked.environ.get(REQUEST_KEY), asked.url_rule
+        if rule is not None and isinstance(request, Request):
+            request.matched(rule.rule)
 
     context.match_request = match_request

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 
 
@@ -32,10 +31,10 @@ class InFlight:
         self.begun = number
         return number
 
-    def leave(self, number: int) -> None:
-        """The request `number` ends; again does nothing."""
+    def leave(self, number: int, now: float) -> None:
+        """The request `number` ends at this time.monotonic(); again does nothing."""
         self.running.pop(number, None)
-        self.last_ended = time.monotonic()
+        self.last_ended = now
 
     def boundary(self) -> None:
         """A response is out: whoever listens is told how many requests run still."""

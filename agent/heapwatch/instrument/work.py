@@ -10,12 +10,14 @@ from heapwatch.instrument.cpu import CpuClock
 from heapwatch.instrument.distribution import Trace
 from heapwatch.instrument.endpoints import Ended, Endpoint
 from heapwatch.instrument.statements import Statements
+from heapwatch.sampler import NO_LABEL
 from heapwatch.scopes import CURRENT, Scope
 
 if TYPE_CHECKING:
     from heapwatch.instrument.requests import Known, Requests
 
 _NO_REPEATS: dict[str, tuple[int, str]] = {}
+_new = tuple.__new__
 
 
 class Work(Scope):
@@ -56,15 +58,15 @@ class Work(Scope):
         self._template_seconds = 0.0
         self._before = CURRENT.get()
         # A request is part of no other, even where a server starts the next one from within the one before.
-        self._around = None if self._endpoint.kind == "request" else current()
+        self._around = None if known.endpoint.kind == "request" else current()
         self._in_flight = requests.in_flight
         self._number = self._in_flight.enter() if self._around is None else 0
         self.open(self._around)
         CURRENT.set(self)
         self._seconds = 0.0
-        self._clock = CpuClock() if requests.measures_cpu() and not in_greenlet() else None
+        self._clock = CpuClock() if requests.chance() < requests.cpu_share and not in_greenlet() else None
         self._gc_began = requests.gc.seconds
-        self._began = time.perf_counter()
+        self._began = time.monotonic()
         self._requests = requests
 
     @property
@@ -102,7 +104,7 @@ class Work(Scope):
 
     def answered(self) -> None:
         """Whoever waits for the work has the answer: its duration ends, though more may be done."""
-        self._seconds = time.perf_counter() - self._began
+        self._seconds = time.monotonic() - self._began
 
     def failed(self, error: BaseException) -> None:
         """`error` came out of the work."""
@@ -115,28 +117,38 @@ class Work(Scope):
         requests, self._requests = self._requests, None
         if requests is None:
             return
-        seconds = self._seconds or time.perf_counter() - self._began
-        if CURRENT.get() is self:  # a response may be closed in another context
-            CURRENT.set(self._before)
-        requests.record(self._endpoint, self._sum_up(seconds, requests.gc.seconds))
-        self._leave()
+        now = time.monotonic()
+        before = self._before
+        while isinstance(before, Work) and before._requests is None:  # it ended first
+            before = before._before
+        if CURRENT.get() is self:
+            CURRENT.set(before)
+            before = None
+        # Where it stays the current one, of another context or until work inside it ends, it labels nothing.
+        self.label = NO_LABEL
+        requests.record(self._endpoint, self._sum_up(now, requests.gc.seconds))
+        self._around, self._before = None, before
+        if self._number:
+            self._in_flight.leave(self._number, now)
 
-    def _sum_up(self, seconds: float, gc_now: float) -> Ended:
+    def _sum_up(self, now: float, gc_now: float) -> Ended:
+        seconds = self._seconds or now - self._began
         done, clock = self._statements, self._clock
         cpu = None if clock is None else clock.seconds()
         if done is not None and self._around is not None:
             self._around.take_over(done)
         statements = (0, 0.0, _NO_REPEATS) if done is None else (done.count, done.seconds, done.repeats)
         memory = self.close()
-        # A third of the time that Ended(...) takes.
-        return Ended._make(
+        # A quarter of the time that Ended(...) takes.
+        return _new(
+            Ended,
             (
                 *(self.status, self.error, self.scheme, seconds, cpu, gc_now - self._gc_began),
                 *memory,
                 *statements,
                 self._template_seconds,
                 self.trace,
-            )
+            ),
         )
 
     def take_over(self, statements: Statements) -> None:
@@ -145,21 +157,16 @@ class Work(Scope):
             self._statements = Statements()
         self._statements.merge(statements)
 
-    def _leave(self) -> None:
-        self._before = self._around = None
-        if self._number:
-            self._in_flight.leave(self._number)
-
     def __del__(self) -> None:
         # A server that forgets a response must not leave a request running for ever.
-        if self._requests is not None:
-            self._leave()
+        if self._requests is not None and self._number:
+            self._in_flight.leave(self._number, time.monotonic())
 
 
 def current() -> Work | None:
     """The innermost piece of work of this context that runs."""
     scope = CURRENT.get()
-    return scope if isinstance(scope, Work) and scope.running else None
+    return scope if isinstance(scope, Work) and scope._requests is not None else None
 
 
 def in_greenlet() -> bool:

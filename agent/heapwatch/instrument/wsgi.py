@@ -17,12 +17,6 @@ REQUEST_KEY = "heapwatch.request"
 """Where the environment carries the running Request, for frameworks that learn the route later."""
 
 
-def request_of(environ: WSGIEnvironment) -> Request | None:
-    """The request that a framework serves with `environ`."""
-    found = environ.get(REQUEST_KEY)
-    return found if isinstance(found, Request) else None
-
-
 class WsgiMiddleware:
     """Wraps a WSGI application; frameworks say the route: `environ["heapwatch.request"].matched(route)`."""
 
@@ -55,9 +49,8 @@ def serve(
         | tuple[None, None, None]
         | None = None,
     ) -> Any:
-        request.started(
-            int(status[:3]) if status[:3].isdigit() else 0, trace_of(environ.get("HTTP_TRACEPARENT"))
-        )
+        code = status[:3]
+        request.started(code if code.isdigit() else "", trace_of(environ.get("HTTP_TRACEPARENT")))
         return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
     try:
@@ -65,7 +58,7 @@ def serve(
             application(environ, start) if guard is None else guard.call(request, application, environ, start)
         )
     except Refusal as refusal:
-        request.started(refusal.status)
+        request.started(str(refusal.status))
         request.end()
         return refusal.answer_wsgi(start_response)
     except BaseException as error:

@@ -82,7 +82,7 @@ def test_requests_and_collections_arrive_one_by_one_with_the_spans_they_belong_t
         gc.collect()
     finally:
         stats.remove()
-    for status in (200, 503):
+    for status in ("200", "503"):
         request = requests.begin("GET")
         request.matched("/p/<int:id>")
         request.started(status, TRACE)

@@ -62,8 +62,7 @@ class World:
         for _ in range(requests):
             number = self.in_flight.enter()
             litter(garbage)
-            self.in_flight.leave(number)
-            self.in_flight.last_ended = self.now
+            self.in_flight.leave(number, self.now)
             self.in_flight.boundary()
 
     def acting(self, warmup: float = 0.0) -> Tuner:

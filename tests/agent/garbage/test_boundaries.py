@@ -38,7 +38,7 @@ def test_the_boundary_is_when_the_server_has_sent_everything(
     assert heard == []
     response.close()
     assert heard == [1]
-    requests.in_flight.leave(other)
+    requests.in_flight.leave(other, 0.0)
     assert not requests.in_flight.running
 
 

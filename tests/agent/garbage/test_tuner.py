@@ -72,7 +72,7 @@ def test_garbage_goes_even_while_requests_never_end(world: World, bound: str) ->
         tuner.tick(world.now)
         world.serve(1, garbage=10)
     assert dead() is None
-    world.in_flight.leave(always)
+    world.in_flight.leave(always, world.now)
 
 
 @acts
@@ -82,7 +82,7 @@ def test_a_request_that_allocates_without_end_is_collected_by_cpython(world: Wor
     dead = cycle()
     number = world.in_flight.enter()
     kept = [[] for _ in range(2 * tuner.plan.thresholds[0])]
-    world.in_flight.leave(number)
+    world.in_flight.leave(number, world.now)
     assert dead() is None
     assert len(kept) > 0
 
@@ -147,7 +147,7 @@ def test_pressure_collects_inside_a_request_and_thaws(world: World) -> None:
     number = world.in_flight.enter()
     world.pressure = "the working set is 95% of the container's limit"
     world.pass_time(tuner, 2)
-    world.in_flight.leave(number)
+    world.in_flight.leave(number, world.now)
     assert dead() is None
     assert tuner.journal.counts["pressure", "act"] == 1
     assert "95%" in str(tuner.journal.recent())

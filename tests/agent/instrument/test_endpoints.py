@@ -7,7 +7,6 @@ import threading
 import pytest
 from heapwatch.instrument.distribution import Trace
 from heapwatch.instrument.endpoints import (
-    BATCH,
     MAX_OUTCOMES,
     MAX_REPEATS,
     Ended,
@@ -136,8 +135,8 @@ def test_a_request_that_ends_while_the_table_is_read_does_not_wait_and_is_counte
     reader = threading.Thread(target=read)
     reader.start()
     assert reading.wait(120)
-    for _ in range(2 * BATCH):
+    for _ in range(64):
         endpoints.record(endpoint("a"), ENDED)
     done.set()
     reader.join()
-    assert requests(endpoints) == {"GET /a": 2 * BATCH}
+    assert requests(endpoints) == {"GET /a": 64}
