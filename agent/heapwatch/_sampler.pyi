@@ -170,6 +170,10 @@ def profile(
     were given up since are in "[earlier stacks]". RuntimeError before the first start.
     """
 
+def high_water() -> tuple[float, float] | None:
+    """(bytes that live now, the most that lived at once since the last call), estimates; asking begins anew,
+    so there is one who asks. None while nothing is sampled."""
+
 def give_back(taken: bytes) -> None:
     """Undoes what a profile took. ValueError for bytes that aren't a profile's."""
 

@@ -88,6 +88,7 @@ def assemble(settings: AgentSettings, sampler: Sampler, resident: Resident, fork
     tuner = _tuner(settings, sampler, resident, failures)
     agent = Agent(settings, identity, sampler, leaks, failures, courier, memory, tuner, resident.phases)
     agent.requests = resident.requests
+    resident.phases.high_water = sampler.high_water
     agent.forked = forked
     if settings.defence != "off":
         agent.defence = _defence(agent, resident)

@@ -4,6 +4,11 @@ The kernel keeps the largest RSS of a process (VmHWM) and lets it be reset. Each
 every phase that is open, and a phase that begins resets the mark. The peak of a phase is the largest mark
 read inside it: exact for any nesting and overlap, at no cost between the readings. It is the peak of the
 process: what other threads and tasks use meanwhile is in it.
+
+Where the mark may not be reset, the sampler's takes its place: the most bytes that lived between two
+readings. They are bytes of Python and not of RSS, so what they rose above either reading is added to RSS at
+that reading, and the lower sum counts: after a spike malloc may keep its pages, before one it may have kept
+others. The kernel's mark, as far as it goes, is the bound.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from weakref import WeakSet
 
 from heapwatch_wire.metric import DURATION_BUCKETS
@@ -28,10 +33,13 @@ from heapwatch.threads import new_rlock
 if TYPE_CHECKING:
     from threading import RLock
 
+Source: TypeAlias = Literal["kernel", "sampler", "readings"]
+
 MAX_NAMES = 100
 OTHER = "(other)"
 
 _MIB = 1 << 20
+_SAID: dict[Source, str] = {"kernel": "", "sampler": "about ", "readings": "at least "}
 
 
 @dataclass(frozen=True)
@@ -39,9 +47,10 @@ class PhaseReport:
     """A phase that ended, or a checkpoint. Bytes and seconds.
 
     `delta` is `rss` less that at the beginning of the phase; of a checkpoint less that at the checkpoint
-    before, or at the beginning. `peak` is the largest RSS since then. Not `exact` means that the kernel lets
-    nobody reset its mark: `peak` is then the largest of the readings, and the true one may be higher.
-    `process_peak` is the largest RSS of the process so far.
+    before, or at the beginning. `peak` is the largest RSS since then, and `source` says who knows it. The
+    kernel does exactly, unless it lets nobody reset its mark. Then it is the sampler's estimate, or, without
+    a sampler, the largest of the readings: the true one may be higher. `process_peak` is the largest RSS of
+    the process so far.
     """
 
     name: str
@@ -49,13 +58,18 @@ class PhaseReport:
     rss: int
     delta: int
     peak: int
-    exact: bool
+    source: Source
     process_peak: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether the kernel says the peak."""
+        return self.source == "kernel"
 
     def __str__(self) -> str:
         return (
             f"{self.name}: rss {_mib(self.rss)} ({self.delta / _MIB:+.1f} MiB),"
-            f" peak {'' if self.exact else 'at least '}{_mib(self.peak)} in {self.seconds:.3f} s,"
+            f" peak {_SAID[self.source]}{_mib(self.peak)} in {self.seconds:.3f} s,"
             f" peak since start {_mib(self.process_peak)}"
         )
 
@@ -68,13 +82,15 @@ class Stretch:
     rss: int
     mark: int
     peak: int
-    exact: bool = False
+    source: Source = "sampler"
 
-    def note(self, now: Resident) -> None:
-        """Take in a reading."""
+    def note(self, now: Resident, estimate: int | None) -> None:
+        """Take in a reading, and what the sampler says of the time since the one before (None: nothing)."""
         if now.peak > self.mark:
-            self.peak, self.exact = max(self.peak, now.peak), True
-        self.peak = max(self.peak, now.rss)
+            self.peak, self.source = max(self.peak, now.peak), "kernel"
+        elif estimate is None:
+            self.source = "readings"
+        self.peak = max(self.peak, now.rss, estimate or 0)
 
 
 @dataclass(eq=False)
@@ -124,14 +140,26 @@ class Peaks:
         return dict(self._told)
 
 
+@dataclass(frozen=True)
+class Level:
+    """RSS and live bytes at a reading."""
+
+    rss: int
+    live: float
+
+
 class Phases:
-    """The phases of this process. One costs about 55 µs, most of it to read /proc/self/status twice."""
+    """The phases of this process. One costs about 55 µs, most of it to read /proc/self/status twice.
+
+    `high_water` is the sampler's (heapwatch.sampler.Sampler), for nobody else to call.
+    """
 
     def __init__(
         self, reader: ProcessReader | None = None, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._reader = reader or ProcessReader()
         self._clock = clock
+        self.high_water: Callable[[], tuple[float, float] | None] = lambda: None
         self._current: ContextVar[Span | None] = ContextVar("heapwatch_phase", default=None)
         self._outside: Stretch | None = None
         self._runs: dict[str, Runs] = {}
@@ -205,6 +233,7 @@ class Phases:
         self._lock = new_rlock()
         self._open: dict[int, Span] = {}
         self._outside = None
+        self._level: Level | None = None
 
     def _renewed(self) -> RLock:
         """The lock; in a forked child a new one, as the parent's may be taken and its phases aren't here."""
@@ -220,9 +249,23 @@ class Phases:
         except OSError as error:
             logger.debug("heapwatch: no phases: %s", error)
             return None
+        estimate = self._estimate(now)
         for stretch in self._stretches():
-            stretch.note(now)
+            stretch.note(now, estimate)
         return now
+
+    def _estimate(self, now: Resident) -> int | None:
+        """The largest RSS since the reading before, by the sampler; None when it doesn't know."""
+        before, marks = self._level, self.high_water()
+        if marks is None:
+            self._level = None
+            return None
+        live, highest = marks
+        self._level = Level(now.rss, live)
+        if before is None:
+            return None
+        estimate = min(before.rss + highest - before.live, now.rss + highest - live)
+        return min(round(estimate), now.peak)
 
     def _stretch(self, now: Resident) -> Stretch:
         """Begin a stretch, with the mark reset where that is allowed."""
@@ -244,7 +287,7 @@ class Phases:
             now.rss,
             now.rss - stretch.rss,
             stretch.peak,
-            stretch.exact,
+            stretch.source,
             now.highest,
         )
 

@@ -207,6 +207,9 @@ class ScriptedSampler:
     def give_back(self, allocated: bytes) -> None:
         self.given_back.append(allocated)
 
+    def high_water(self) -> tuple[float, float] | None:
+        return None
+
     def live_samples(self, stack_id: int, limit: int) -> list[LiveSample]:
         return []
 

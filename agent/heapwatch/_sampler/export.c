@@ -229,3 +229,15 @@ PyObject *gil_stats(void)
         now.live_bytes, "live_objects", now.live_objects, "started", hooks.started, "peak_bytes", now.peak_bytes, "peak_time",
         hooks.started + (double)now.peak_tick / TICKS_PER_SECOND, "clock", figures.clock);
 }
+
+PyObject *gil_high_water(void)
+{
+    ASSERT_GIL();
+    if (!hooks.enabled)
+        Py_RETURN_NONE;
+    bool taken = hook_lock(); /* threads without the GIL move both */
+    double now = live.live_bytes, highest = live.high_water;
+    live.high_water = now;
+    hook_unlock(taken);
+    return Py_BuildValue("dd", now, highest);
+}

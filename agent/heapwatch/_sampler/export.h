@@ -33,5 +33,6 @@ PyObject *gil_levels(uint32_t own);            /* (what lives of each row as byt
 PyObject *gil_frames_of(uint64_t id);          /* of a stack by its name; () when it is gone */
 PyObject *gil_live_samples(uint64_t stack_id, Py_ssize_t limit);
 PyObject *gil_stats(void);
+PyObject *gil_high_water(void); /* (live bytes, the most since the last call), or None while nothing is sampled */
 
 #endif

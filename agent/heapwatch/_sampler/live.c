@@ -68,6 +68,8 @@ bool hook_live_open(void)
 
 static void keep_peak(uint32_t tick)
 {
+    if (live.live_bytes > live.high_water)
+        live.high_water = live.live_bytes;
     if (live.live_bytes <= live.peak_bytes)
         return;
     live.peak_bytes = live.live_bytes;
@@ -243,7 +245,7 @@ void hook_live_forked(void)
     live.generation++;
     live.inherited = live.count;
     live.alloc_objects = live.alloc_bytes = 0;
-    live.peak_bytes = 0;
+    live.peak_bytes = live.high_water = 0;
     keep_peak(hook_tick());
     live.drawn = 0;
     hook_random_seed(&live.random, 0);

@@ -48,6 +48,7 @@ struct live {
     double alloc_objects, alloc_bytes, live_objects, live_bytes;
     double peak_bytes;         /* the most that live_bytes ever was, since the last fork */
     uint32_t peak, peak_tick;  /* counts the times that it was exceeded; when that was last */
+    double high_water;         /* the most that live_bytes was since somebody asked */
 };
 extern struct live live;
 

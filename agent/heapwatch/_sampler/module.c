@@ -191,6 +191,11 @@ static PyObject *gil_kept_method(PyObject *module, PyObject *unused)
     return gil_kept();
 }
 
+static PyObject *gil_high_water_method(PyObject *module, PyObject *unused)
+{
+    return gil_high_water();
+}
+
 static PyObject *gil_stats_method(PyObject *module, PyObject *unused)
 {
     return gil_stats();
@@ -212,6 +217,7 @@ static PyMethodDef methods[] = {
     {"live_samples", (PyCFunction)(void (*)(void))gil_live_samples_method, KEYWORDS, NULL},
     {"lifetimes", (PyCFunction)(void (*)(void))gil_lifetimes_method, KEYWORDS, NULL},
     {"kept", gil_kept_method, METH_NOARGS, NULL},
+    {"high_water", gil_high_water_method, METH_NOARGS, NULL},
     {"stats", gil_stats_method, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -258,7 +258,79 @@ def test_where_the_mark_can_not_be_reset_a_report_says_so(tmp_path: Path) -> Non
     with Phase(world.phases, "after") as after:
         pass
     assert after.report is not None
-    assert (after.report.peak, after.report.exact) == (120 * 1024, False)
+    assert (after.report.peak, after.report.source) == (120 * 1024, "readings")
+
+
+def levels(*marks: tuple[int, int]) -> Callable[[], tuple[float, float]]:
+    """(live KiB, most of them since the last call), one after the other, as a sampler's."""
+    told = iter(marks)
+
+    def high_water() -> tuple[float, float]:
+        live, highest = next(told)
+        return live * 1024.0, highest * 1024.0
+
+    return high_water
+
+
+def test_where_the_mark_can_not_be_reset_the_sampler_knows_the_peak(tmp_path: Path) -> None:
+    world = Recorded(tmp_path)
+    world.phases.high_water = levels((40, 400), (40, 90), (40, 70), (40, 40))
+    with Phase(world.phases, "outer") as outer, Phase(world.phases, "inner") as inner:
+        pass
+    assert outer.report is not None
+    assert inner.report is not None
+    assert (outer.report.source, inner.report.source) == ("sampler", "sampler")
+    assert (outer.report.peak, inner.report.peak) == (150 * 1024, 130 * 1024)
+    assert "peak about 0.1 MiB" in str(inner.report)
+
+
+def test_pages_that_malloc_keeps_after_a_spike_or_had_kept_before_count_once(tmp_path: Path) -> None:
+    world = Recorded(tmp_path)
+    world.phases.high_water = levels((40, 40), (40, 90), (80, 90), (40, 600))
+    with Phase(world.phases, "job") as job:
+        world.set(150, 500)  # 50 more lived and died, and their pages stay
+        kept = world.phases.checkpoint("kept")
+        again = world.phases.checkpoint("again")  # 40 of them live again, in the same pages
+    assert kept is not None
+    assert again is not None
+    assert (kept.peak, again.peak) == (150 * 1024, 160 * 1024)
+    assert job.report is not None
+    assert (job.report.peak, job.report.source) == (500 * 1024, "sampler"), "the kernel's mark is the bound"
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_kernel_and_sampler_agree_on_a_spike(tmp_path: Path, allowed: bool) -> None:
+    (tmp_path / "self" / "clear_refs").mkdir(parents=True)
+    (tmp_path / "self" / "status").symlink_to("/proc/self/status")
+    proc = Path("/proc") if allowed else tmp_path
+    code = f"""
+import mmap
+from pathlib import Path
+from heapwatch.phases import Phase, Phases
+from heapwatch.process import ProcessReader
+from heapwatch.sampler import open_sampler
+
+sampler = open_sampler(4096, 16)
+phases = Phases(ProcessReader(Path({str(proc)!r})))
+phases.high_water = sampler.high_water
+with mmap.mmap(-1, 200 << 20) as high:  # than which the phase is lower
+    for _ in range(200):
+        high.write(b"x" * (1 << 20))
+with Phase(phases, "outer") as outer:
+    with Phase(phases, "first") as first:
+        [bytes(4000) for _ in range(15_000)]
+    with Phase(phases, "second") as second:
+        pass
+for span in outer, first, second:
+    report = span.report
+    print(report.source, report.peak - (report.rss - report.delta))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    told = [line.split() for line in done.stdout.splitlines()]
+    assert {source for source, _ in told} == {"kernel" if allowed else "sampler"}
+    outer, first, second = (int(rise) / 1e6 for _, rise in told)
+    assert (outer, first) == (pytest.approx(60, rel=0.1), pytest.approx(60, rel=0.1))
+    assert second < 6
 
 
 def test_a_process_that_can_not_be_read_is_no_error(tmp_path: Path) -> None:

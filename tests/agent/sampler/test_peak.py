@@ -126,3 +126,24 @@ def test_before_the_start_there_is_none(sampled) -> None:
         except RuntimeError as error:
             result = str(error)
     """)
+
+
+def test_the_high_water_mark_begins_anew_when_it_is_asked_for(sampled) -> None:
+    idle, marks, stopped, peak = sampled("""
+        idle = sampler.high_water()
+        sampler.start(1, 16)
+        base, _ = sampler.high_water()
+        marks = []
+        native.drop(native.hold(OBJ, 1000, 3000))
+        kept = native.hold(OBJ, 1000, 500)
+        marks += sampler.high_water()
+        marks += sampler.high_water()
+        native.drop(kept)
+        marks += sampler.high_water()
+        peak = sampler.stats()["peak_bytes"]
+        sampler.stop()
+        result = idle, [mark - base for mark in marks], sampler.high_water(), peak - base
+    """)
+    assert (idle, stopped) == (None, None)
+    assert marks == pytest.approx([500_000, 3_000_000, 500_000, 500_000, 0, 500_000], abs=20_000)
+    assert peak == pytest.approx(3_000_000, abs=20_000), "the profile of the peak has a mark of its own"
