@@ -114,8 +114,9 @@ def phase(name: str) -> Phase:
         print(parse.report.peak)
 
     The report (see PhaseReport) has RSS, its growth and its peak in between, exact where the kernel may be
-    asked, else by the sampler; it goes to the log ("heapwatch", INFO) and to the metrics. Phases nest, by name "import/parse", and may overlap; what else
-    the process does meanwhile counts, too. Costs some 55 µs, and works without an agent.
+    asked, else by the sampler; it goes to the log ("heapwatch", INFO) and to the metrics. Phases nest, by
+    name "import/parse", and may overlap; what else the process does meanwhile counts, too. Costs some 55 µs,
+    and works without an agent.
     """
     return Phase(host.resident.phases, name)
 
