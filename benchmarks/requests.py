@@ -108,7 +108,7 @@ def main() -> int:
     about = " ".join((__doc__ or "").split("\n\n", 2)[2].split())
     columns = ["", "without, µs", "ours, quiet, µs", "ours, all, µs", "instructions without", "ours"]
     rows = [row(name, found, counted.get(name)) for name, found in data.items()]
-    command = "python -m benchmarks.requests"
+    command = f"python -m benchmarks.requests --rounds {args.rounds} --requests {args.requests}"
     machine = versions("flask", "sqlalchemy")
     table = Table("Attribution per request", columns, rows)
     kept = {"quiet": {name: quiet(found) for name, found in data.items()}, "instructions": counted}

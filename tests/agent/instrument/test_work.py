@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
@@ -20,13 +19,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def requests(sampler: ScriptedSampler) -> Requests:
     return Requests(sampler)
-
-
-@pytest.fixture(autouse=True)
-def no_work_of_others() -> Iterator[None]:
-    token = CURRENT.set(None)
-    yield
-    CURRENT.reset(token)
 
 
 def label() -> int:
