@@ -65,12 +65,20 @@ def test_load_runs_without_an_error_and_tells_its_figures(
 
 
 def test_load_on_nothing_ends_with_an_error(
-    spawn: Callable[..., Any], free_port: Callable[[], int], tmp_path: Path
+    spawn: Callable[..., Any], free_port: Callable[[], int], wait_until: Callable[..., Any], tmp_path: Path
 ) -> None:
-    options = ["--users", "1", "--rate", "20", "--minutes", "0.15"]
+    stats = tmp_path / "stats.json"
+    options = ["--users", "1", "--rate", "20", "--json-stats", str(stats)]
     load = spawn(*_command("load", "--host", f"http://127.0.0.1:{free_port()}", *options))
+
+    def failed() -> bool:
+        seconds = stats.read_text().splitlines() if stats.exists() else []
+        return any(json.loads(second)["errors"] for second in seconds)
+
+    wait_until(failed, what="a request that failed")
+    load.process.terminate()
     assert load.process.wait(120) == 1
-    assert "Connection refused" in load.output
+    load.wait_line("Connection refused")
 
 
 def test_faults_are_switched_while_the_service_runs(
