@@ -32,7 +32,8 @@ def test_a_leak_is_found_and_explained(
 ) -> None:
     keep = tmp_path / "demo"
     # It takes a minute and a half; the limit is for a machine that is busy.
-    options = ["--fault", "listeners", "--once", "--keep", str(keep), "--minutes", "9"]
+    options = ["--fault", "listeners", "--once", "--keep", str(keep)]
+    options += ["--warmup", "30", "--minutes", "9"]
     child = spawn(*heapwatch, "demo", *options)
     code = child.process.wait(800)
     child.wait_line("verdict after")
