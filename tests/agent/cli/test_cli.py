@@ -165,6 +165,7 @@ def test_the_program_takes_the_place_of_run(
     assert "no such program" in command("run", "--", "no-such-program-here", code=127).stderr
     command("run", "--", "/etc/hostname", code=126)
     assert "no program to run" in command("run", code=1).stderr
+    assert "--lazy-apps" in command("run", "--", "/usr/bin/uwsgi", "--master", code=1).stderr
     assert (
         "--sampling-interval='huge'"
         in command("run", "--sampling-interval", "huge", "--", "true", code=1).stderr

@@ -18,6 +18,8 @@ HELP = "run a program with the agent in each Python process of it"
 
 BOOTSTRAP = Path(__file__).resolve().parents[2] / "bootstrap"
 
+_FORKS_BESIDE_THREADS = {"uwsgi", "pyuwsgi"}
+
 EXAMPLES = """\
 examples:
   heapwatch run -- gunicorn -w 4 shop:app
@@ -54,6 +56,13 @@ def run(args: argparse.Namespace) -> int:
     program = args.program[1:] if args.program[:1] == ["--"] else args.program
     if not program:
         raise Failure("no program to run", "write it after --: heapwatch run -- gunicorn app:app")
+    if Path(program[0]).name in _FORKS_BESIDE_THREADS:
+        raise Failure(
+            f"{program[0]} forks its workers while other threads of its master run: with the agent's among"
+            " them a worker may hang",
+            "start it without heapwatch run, with --master --enable-threads --lazy-apps, and call"
+            " heapwatch.start() in the application",
+        )
     environ = environment(vars(args), os.environ)
     try:
         libraries = [native_library()] if args.native else []
