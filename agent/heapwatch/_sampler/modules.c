@@ -58,6 +58,15 @@ static int gil_visit_module(struct dl_phdr_info *info, size_t size, void *argume
         return 0;
     place->module = module;
     strncpy(place->file, info->dlpi_name, sizeof place->file - 1);
+    return 1;
+}
+
+/* The same, and which function: a look at each that the module exports. Runs under the linker's lock: only reads. */
+static int gil_visit_function(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    struct place *place = argument;
+    if (!gil_visit_module(info, size, argument))
+        return 0;
     const char *function = named_as_library(place->file) ? exported_function(info, place->address) : NULL;
     strncpy(place->function, function ? function : NATIVE_FUNCTION, sizeof place->function - 1);
     return 1;
@@ -83,7 +92,7 @@ PyObject *gil_native_text(uintptr_t address)
     static struct place place; /* large; read again before anything can run that changes it */
     memset(&place, 0, sizeof place);
     place.address = address - 1; /* the call itself may be the last of its function */
-    if (!dl_iterate_phdr(gil_visit_module, &place))
+    if (!dl_iterate_phdr(gil_visit_function, &place))
         return Py_BuildValue("ssi", NATIVE_FUNCTION, "[unloaded]", 0);
     if (!place.file[0] && readlink("/proc/self/exe", place.file, sizeof place.file - 1) < 0)
         strcpy(place.file, "[program]");
