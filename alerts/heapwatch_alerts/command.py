@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from heapwatch_wire.config import ConfigError, load, rows
 from heapwatch_wire.settings import AlertSettings
-from heapwatch_wire.shapes import explained
+from heapwatch_wire.shapes import offer_json, print_json
 
 from heapwatch_alerts.links import Links
 from heapwatch_alerts.rules import RULES, Rule
@@ -66,15 +66,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and the settings of section `[alerts]` as options."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, (_, text) in _ACTIONS.items():
-        command = commands.add_parser(
-            name,
-            help=text,
-            description=text[0].upper() + text[1:] + ".",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if name in SHAPES:
-            command.add_argument("--json", action="store_true", help="print JSON; its shape is below")
-            command.epilog = explained(SHAPES[name])
+            offer_json(command, SHAPES[name])
         for setting, row in rows(AlertSettings):
             command.add_argument(
                 "--" + setting.replace("_", "-"),
@@ -157,7 +151,7 @@ def _runbooks(settings: AlertSettings, args: argparse.Namespace) -> int:
 
 def _list(settings: AlertSettings, args: argparse.Namespace) -> int:
     if args.json:
-        print(json.dumps([_row(rule) for rule in RULES], indent=2))
+        print_json([_row(rule) for rule in RULES])
         return 0
     for rule in RULES:
         needs = f"  needs {', '.join(rule.needs)}" if rule.needs else ""
@@ -192,7 +186,7 @@ def _check(settings: AlertSettings, args: argparse.Namespace) -> int:
         done = subprocess.run(words, check=False, capture_output=args.json, text=True)
     if args.json:
         said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        print(json.dumps({"accepted": done.returncode == 0, "rules": len(RULES), "said": said}, indent=2))
+        print_json({"accepted": done.returncode == 0, "rules": len(RULES), "said": said})
     return done.returncode
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from heapwatch_wire.config import load
-from heapwatch_wire.shapes import explained
+from heapwatch_wire.shapes import offer_json, print_json
 
 from heapwatch_app.load import options as load_options
 from heapwatch_app.settings import SECTION, AppSettings
@@ -50,10 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     routes = commands.add_parser("routes", help="list the routes")
     routes.set_defaults(function=_routes)
     for name, shape in SHAPES.items():
-        parser = commands.choices[name]
-        parser.add_argument("--json", action="store_true", help="print JSON instead; its shape is below")
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.epilog = explained(shape)
+        offer_json(commands.choices[name], shape)
 
 
 def _configure_serve(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +103,7 @@ def _seed(args: argparse.Namespace) -> int:
 
     seed(_settings(), args.users, args.posts)
     if args.json:
-        _print_json({"users": args.users, "posts": args.posts, "password": PASSWORD})
+        print_json({"users": args.users, "posts": args.posts, "password": PASSWORD})
     else:
         print(f"Added {args.users} people and {args.posts} posts. Everybody's password is {PASSWORD}")
     return 0
@@ -137,7 +132,7 @@ def _fault(args: argparse.Namespace) -> int:
     names = [args.name] if args.name else list(FAULTS)
     if args.json:
         told = [{"name": n, "on": n in on, "description": FAULTS[n].description} for n in names]
-        _print_json(told)
+        print_json(told)
         return 0
     for name in names:
         print(f"{name:12} {'on ' if name in on else 'off'}  {FAULTS[name].description}")
@@ -150,12 +145,8 @@ def _routes(args: argparse.Namespace) -> int:
     rules = sorted(create_app().url_map.iter_rules(), key=lambda r: r.rule)
     rows = [(sorted((r.methods or set()) - {"HEAD", "OPTIONS"}), r.rule, str(r.endpoint)) for r in rules]
     if args.json:
-        _print_json([{"methods": m, "path": path, "endpoint": endpoint} for m, path, endpoint in rows])
+        print_json([{"methods": m, "path": path, "endpoint": endpoint} for m, path, endpoint in rows])
         return 0
     for methods, path, endpoint in rows:
         print(f"{','.join(methods):6} {path:36} {endpoint}")
     return 0
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from heapwatch_wire.shapes import explained
+from heapwatch_wire.shapes import offer_json, print_json
 
 HELP = "render the Grafana dashboards, or install them into a Grafana"
 EXTRA = "server"
@@ -51,9 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _add_sources(install, "", "")
     for name, command in commands.choices.items():
-        command.add_argument("--json", action="store_true", help="print JSON instead; its shape is below")
-        command.formatter_class = argparse.RawDescriptionHelpFormatter
-        command.epilog = explained(SHAPES[name])
+        offer_json(command, SHAPES[name])
 
 
 def _add_sources(parser: argparse.ArgumentParser, prometheus: str, collector: str) -> None:
@@ -94,7 +91,7 @@ def _provision(args: argparse.Namespace) -> int:
 
 def _written(files: Sequence[Path], args: argparse.Namespace) -> int:
     if args.json:
-        print(json.dumps({"files": [str(file) for file in files]}, indent=2))
+        print_json({"files": [str(file) for file in files]})
     else:
         print("\n".join(str(file) for file in files))
     return 0
@@ -120,6 +117,5 @@ def _install(args: argparse.Namespace) -> int:
         print(f"heapwatch dashboards: {error}", file=sys.stderr)
         return 1
     if args.json:
-        told = {"sources": installed["data source"], "dashboards": installed["dashboard"]}
-        print(json.dumps(told, indent=2))
+        print_json({"sources": installed["data source"], "dashboards": installed["dashboard"]})
     return 0

@@ -8,6 +8,7 @@ described elsewhere.
 
 from __future__ import annotations
 
+import argparse
 import json
 import textwrap
 from typing import Any
@@ -15,6 +16,18 @@ from typing import Any
 UNITS = (
     "Sizes are bytes, durations seconds, moments Unix seconds, growth and rates per second, shares 0 to 1."
 )
+
+
+def offer_json(parser: argparse.ArgumentParser, shape: Any) -> None:
+    """Add --json, and its shape below the help."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text; its shape is below")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = explained(shape)
+
+
+def print_json(value: Any) -> None:
+    """`value` as indented JSON."""
+    print(json.dumps(value, indent=2))
 
 
 def explained(shape: Any) -> str:

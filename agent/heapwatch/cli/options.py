@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
@@ -71,11 +70,6 @@ def explain(parser: argparse.ArgumentParser, examples: str) -> None:
 def client(args: argparse.Namespace) -> Client:
     """A client for the arguments of `add_common`."""
     return Client(args.runtime_dir)
-
-
-def print_json(value: Any) -> None:
-    """`value` as indented JSON."""
-    print(json.dumps(value, indent=2))
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -12,12 +12,13 @@ from types import ModuleType
 from typing import Any
 
 import heapwatch_wire
+from heapwatch_wire.shapes import print_json
 
 import heapwatch
 from heapwatch.attach.attaching import Attached, attach
 from heapwatch.attach.errors import AttachError, NotPython
 from heapwatch.attach.official import remote_exec
-from heapwatch.cli.options import Failure, add_json, add_settings, explain, pid_argument, print_json, settings
+from heapwatch.cli.options import Failure, add_json, add_settings, explain, pid_argument, settings
 from heapwatch.cli.units import duration, size
 from heapwatch.control.client import Client, descendants
 

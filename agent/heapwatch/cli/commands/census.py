@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
+from heapwatch_wire.shapes import print_json
+
+from heapwatch.cli.options import Failure, add_common, add_pid, client
 from heapwatch.cli.table import cut_left, table
 from heapwatch.cli.units import count, duration, signed_size, size
 

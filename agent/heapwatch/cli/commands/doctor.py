@@ -7,11 +7,13 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
+from heapwatch_wire.shapes import print_json
+
 from heapwatch.cli.doctor.allocations import LONGEST, watch_allocations
 from heapwatch.cli.doctor.facts import Facts
 from heapwatch.cli.doctor.gather import gather, is_python
 from heapwatch.cli.doctor.symptoms import Finding, Step, diagnose
-from heapwatch.cli.options import Failure, add_common, no_agent, pid_argument, print_json
+from heapwatch.cli.options import Failure, add_common, no_agent, pid_argument
 from heapwatch.cli.table import WIDTH, cut
 from heapwatch.cli.units import count, duration, size
 from heapwatch.control.client import Client, descendants

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from heapwatch.cli.options import add_common, client, pid_argument, print_json
+from heapwatch_wire.shapes import print_json
+
+from heapwatch.cli.options import add_common, client, pid_argument
 from heapwatch.cli.units import duration
 
 HELP = "have one worker finish its requests and end, for its manager to start another"

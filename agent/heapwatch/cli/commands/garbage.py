@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from heapwatch_wire.shapes import print_json
+
 from heapwatch.cli.cycles_text import cycles_text
-from heapwatch.cli.options import add_common, add_pid, client, print_json
+from heapwatch.cli.options import add_common, add_pid, client
 from heapwatch.cli.table import table
 from heapwatch.cli.units import count, duration, size
 from heapwatch.control.client import Client, ControlError

@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 from heapwatch_wire.evidence import Holder, Site, from_json
+from heapwatch_wire.shapes import print_json
 
-from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
+from heapwatch.cli.options import Failure, add_common, add_pid, client
 from heapwatch.cli.render import holders_text
 from heapwatch.cli.top.history import History
 from heapwatch.cli.top.reading import read

@@ -10,9 +10,10 @@ from typing import Any
 
 from heapwatch_wire.evidence import Evidence, Growth, from_json, to_json
 from heapwatch_wire.native import OUTSIDE_ID, joined
+from heapwatch_wire.shapes import print_json
 
 from heapwatch.cli.collector import Collector
-from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
+from heapwatch.cli.options import Failure, add_common, add_pid, client
 from heapwatch.cli.render import evidence_table, evidence_text
 from heapwatch.cli.units import duration, size
 from heapwatch.control.client import workers

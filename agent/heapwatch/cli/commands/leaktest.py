@@ -6,8 +6,10 @@ import argparse
 import sys
 import time
 
+from heapwatch_wire.shapes import print_json
+
 from heapwatch.cli.leaktest_text import text
-from heapwatch.cli.options import add_json, explain, print_json
+from heapwatch.cli.options import add_json, explain
 from heapwatch.leaktest.plan import STEPS, Plan, default_warmup
 from heapwatch.leaktest.report import to_json
 from heapwatch.leaktest.runner import TestFailed

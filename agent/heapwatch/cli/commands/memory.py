@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from heapwatch.cli.options import Failure, add_common, add_pid, client, print_json
+from heapwatch_wire.shapes import print_json
+
+from heapwatch.cli.options import Failure, add_common, add_pid, client
 from heapwatch.cli.table import table
 from heapwatch.cli.units import count, duration, share, signed_size, size
 from heapwatch.control.client import ControlError

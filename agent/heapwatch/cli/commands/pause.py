@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from heapwatch.cli.options import add_common, add_pid, client, print_json
+from heapwatch_wire.shapes import print_json
+
+from heapwatch.cli.options import add_common, add_pid, client
 from heapwatch.cli.units import count
 
 HELP = "stop sampling allocations in a running process, until resume"

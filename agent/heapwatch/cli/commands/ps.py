@@ -7,7 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heapwatch.cli.options import add_common, client, print_json
+from heapwatch_wire.shapes import print_json
+
+from heapwatch.cli.options import add_common, client
 from heapwatch.cli.table import table
 from heapwatch.cli.units import duration, size
 from heapwatch.control.client import ControlError

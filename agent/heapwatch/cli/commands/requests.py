@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from heapwatch.cli.options import add_common, add_pid, client, print_json
+from heapwatch_wire.shapes import print_json
+
+from heapwatch.cli.options import add_common, add_pid, client
 from heapwatch.cli.table import WIDTH, cut, table
 from heapwatch.cli.units import count, size
 

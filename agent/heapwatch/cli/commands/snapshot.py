@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from heapwatch_wire import pprof
+from heapwatch_wire.shapes import print_json
 
 from heapwatch.cli.files import decode, write_file
-from heapwatch.cli.options import add_common, add_pid, client, print_json
+from heapwatch.cli.options import add_common, add_pid, client
 from heapwatch.cli.units import size
 from heapwatch.report.formats import SUFFIXES, WRITERS, by_name
 from heapwatch.report.kinds import choose

@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from typing import Protocol
 
-from heapwatch.cli.options import Failure, add_common, no_agent, pid_argument, print_json
+from heapwatch_wire.shapes import print_json
+
+from heapwatch.cli.options import Failure, add_common, no_agent, pid_argument
 from heapwatch.cli.top import plain
 from heapwatch.cli.top.history import History
 from heapwatch.cli.top.keys import ESCAPE, TAB, keys

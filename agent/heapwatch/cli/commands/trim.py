@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from heapwatch.cli.options import add_common, add_pid, client, print_json
+from heapwatch_wire.shapes import print_json
+
+from heapwatch.cli.options import add_common, add_pid, client
 from heapwatch.cli.units import duration, size
 
 HELP = "give memory that malloc keeps unused back to the kernel"

@@ -7,7 +7,9 @@ import importlib.util
 import platform
 from importlib import metadata
 
-from heapwatch.cli.options import add_json, explain, print_json
+from heapwatch_wire.shapes import print_json
+
+from heapwatch.cli.options import add_json, explain
 
 HELP = "show the versions of Heapwatch and Python, and whether the sampler is built"
 
