@@ -75,11 +75,6 @@ class Work(Scope):
         return self._endpoint
 
     @property
-    def running(self) -> bool:
-        """Whether it has not ended."""
-        return self._requests is not None
-
-    @property
     def cpu(self) -> CpuClock | None:
         """To be told of steps of a task, and of what other threads spend; None: nobody wants to know."""
         return self._clock
