@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 struct functions {
@@ -396,6 +397,20 @@ static PyMemAllocatorEx raw_below;
 static char handler_memory[1 << 12];
 static __thread int handling;
 static atomic_long handled;
+static uintptr_t code_start, code_end; /* only what runs here is interrupted */
+
+/* Amid code of the interpreter a handler may not ask for its frames: on 3.11 and 3.12 a call from C to Python makes the
+ * thread's frame unreadable for some instructions (between the two that link the new CFrame and set its frame). */
+static uintptr_t interrupted_at(const ucontext_t *context)
+{
+#if defined(__x86_64__)
+    return context->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+    return context->uc_mcontext.pc;
+#else
+#error "which register is the instruction's address?"
+#endif
+}
 
 static bool is_handlers(const void *address)
 {
@@ -413,9 +428,11 @@ static void signal_safe_free(void *context, void *address)
         raw_below.free(context, address);
 }
 
-static void allocate_in_handler(int signal)
+static void allocate_in_handler(int signal, siginfo_t *info, void *context)
 {
     int host_errno = errno;
+    if (interrupted_at(context) - code_start >= code_end - code_start)
+        return;
     handling++;
     for (int i = 0; i < 5; i++)
         PyMem_RawFree(PyMem_RawMalloc(3000));
@@ -424,12 +441,18 @@ static void allocate_in_handler(int signal)
     errno = host_errno;
 }
 
-/* allocate_in_signals(microseconds between them; 0: no more) -> how many there were */
-static PyObject *allocate_in_signals(PyObject *module, PyObject *microseconds)
+/* allocate_in_signals(microseconds between them; 0: no more, start and end of the code that they interrupt)
+ * -> how many there were */
+static PyObject *allocate_in_signals(PyObject *module, PyObject *args)
 {
-    suseconds_t every = PyLong_AsLong(microseconds);
+    long every;
+    unsigned long long start, end;
+    if (!PyArg_ParseTuple(args, "lKK", &every, &start, &end))
+        return NULL;
+    code_start = start;
+    code_end = end;
     struct itimerval timer = {{0, every}, {0, every}};
-    struct sigaction action = {.sa_handler = allocate_in_handler, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_sigaction = allocate_in_handler, .sa_flags = SA_RESTART | SA_SIGINFO};
     if (!raw_below.malloc) {
         PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &raw_below);
         PyMemAllocatorEx safe = raw_below;
@@ -519,7 +542,7 @@ static PyMethodDef methods[] = {
     {"drop", drop, METH_O, NULL},
     {"grow", grow, METH_VARARGS, NULL},
     {"raw_storm", raw_storm, METH_VARARGS, NULL},
-    {"allocate_in_signals", allocate_in_signals, METH_O, NULL},
+    {"allocate_in_signals", allocate_in_signals, METH_VARARGS, NULL},
     {"raw_storm_until_the_end", raw_storm_until_the_end, METH_O, NULL},
     {"allocate_aligned", allocate_aligned, METH_VARARGS, NULL},
     {"check_corners", check_corners, METH_NOARGS, NULL},
