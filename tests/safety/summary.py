@@ -1,11 +1,15 @@
-"""Sums up what the runs of a suite found: passes/NAME.json, and which differences nobody has explained."""
+"""Sums up what the runs of a suite found: passes/NAME.json, and which differences nobody has explained.
+
+`python -m tests.safety.summary` prints the table of all suites that docs/safety.md shows.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.safety.runs import BARE, WHOLE, Records, Suite, judge
@@ -82,3 +86,19 @@ def _write(
     }
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({**heading, **groups}, indent=1, ensure_ascii=False) + "\n")
+
+
+def table(folder: Path) -> Iterator[str]:
+    """The lines of a Markdown table, one for each file of results in the folder."""
+    yield "| suite | interval, bytes | modules | tests passed | samples | differ | fail without us |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for path in sorted(folder.glob("*.json")):
+        found = json.loads(path.read_text())
+        modules = len({part for group in ("passes", "differs", "fails without us") for part in found[group]})
+        counts = (found["interval"], modules, found["tests passed"], found["samples"])
+        rest = (sum(len(tests) for tests in found["differs"].values()), len(found["fails without us"]))
+        yield f"| {found['suite']} | " + " | ".join(f"{count:,}" for count in (*counts, *rest)) + " |"
+
+
+if __name__ == "__main__":
+    sys.stdout.writelines(f"{line}\n" for line in table(Path(__file__).parent / "passes"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.safety.runs import BARE, INERT, WHOLE, Outcome, Records, Suite, judge, run
-from tests.safety.summary import summarize
+from tests.safety.summary import summarize, table
 
 HERE = Path(__file__).parent
 
@@ -73,7 +73,7 @@ def test_records_are_taken_up_again(tmp_path: Path) -> None:
 def test_a_run_says_how_the_child_ended(tmp_path: Path, code: str, status: str) -> None:
     (tmp_path / "thing.py").write_text(code)
     suite = Suite("name", sys.executable, "thing", lambda part, junit: [], ["part"], directory=tmp_path)
-    assert run(suite, "part", BARE, tmp_path, limit=30).status == status
+    assert run(suite, "part", BARE, tmp_path, limit=240).status == status
 
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("passes/*.json")), ids=lambda path: path.stem)
@@ -102,3 +102,17 @@ def test_a_run_of_some_parts_adds_to_what_is_recorded_of_others(tmp_path: Path) 
         assert (both["passes"], both["samples"]) == ({"first": 1, "second": 1}, 14)
     worse = recorded("first", "failed")
     assert (list(worse["passes"]), list(worse["differs"])) == (["second"], ["first"])
+
+
+def test_the_table_has_a_row_for_each_file_of_results(tmp_path: Path) -> None:
+    recorded = {
+        "suite": "name",
+        "interval": 1,
+        "tests passed": 1234,
+        "samples": 5678,
+        "passes": {"a": 1200, "b": 34},
+        "differs": {"c": {"first": "why", "second": "why"}},
+        "fails without us": {"b": ["third"]},
+    }
+    (tmp_path / "name-1.json").write_text(json.dumps(recorded))
+    assert list(table(tmp_path))[2:] == ["| name | 1 | 3 | 1,234 | 5,678 | 2 | 1 |"]
