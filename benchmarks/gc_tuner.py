@@ -40,6 +40,8 @@ from benchmarks.servers import children, gunicorn, wait_for
 OFF, ACT = "off", "act"
 OPTIONS = {"sync": ["-k", "sync"], "gthread": ["-k", "gthread", "--threads", "4", "--keep-alive", "65"]}
 WORKERS = 2
+CLIENTS = 4
+USUAL = (3, 11)
 WARMUP = 1.0
 SETTLE = 0.5
 SWITCH_LIMIT = 60.0
@@ -268,10 +270,23 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--turns", type=even, default=40, help="blocks with each mode, an even number")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a block")
     parser.add_argument("--heap", type=int, default=300, help="MiB loaded before the fork")
-    parser.add_argument("--clients", type=int, default=4, help="people who read at the same time")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help="people who read at the same time")
     parser.add_argument("--starts", type=int, default=1, help="fresh servers of each mode, for their memory")
     parser.add_argument("--requests", type=int, default=1500, help="requests before memory is read")
     return parser.parse_args()
+
+
+def naming(args: argparse.Namespace) -> tuple[str, str]:
+    """The result's name and title: each load, kind of worker and CPython has its own."""
+    name, title = "gc_tuner", "The tuner of the garbage collector"
+    if args.worker != "gthread":
+        name, title = f"{name}_{args.worker}", f"{title}, {args.worker} workers"
+    if args.clients > CLIENTS:
+        name, title = f"{name}_{args.clients}", f"{title}, {args.clients} readers"
+    release = sys.version_info[:2]
+    if release != USUAL:
+        name, title = f"{name}_cp{release[0]}{release[1]}", f"{title}, CPython {release[0]}.{release[1]}"
+    return name, title
 
 
 def main() -> int:
@@ -285,10 +300,9 @@ def main() -> int:
         "places. Memory is that of fresh servers. Pauses are the CPU time of collections while a request ran."
     )
     command = f"python -m benchmarks.gc_tuner --worker {args.worker} --turns {args.turns}"
+    command += f" --clients {args.clients}" if args.clients != CLIENTS else ""
     data = {"turns": [{mode: asdict(block) for mode, block in turn.items()} for turn in turns], "pss": memory}
-    name, title = ("gc_tuner", "The tuner of the garbage collector")
-    if args.worker != "gthread":
-        name, title = f"{name}_{args.worker}", f"{title}, {args.worker} workers"
+    name, title = naming(args)
     machine = versions("flask", "gunicorn", "sqlalchemy")
     record(Result(name, 70, title, about, command, [table(turns, memory)], data, machine))
     return 0

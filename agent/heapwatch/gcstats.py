@@ -65,6 +65,7 @@ class GcStats:
         """Count from zero, as in a child after fork."""
         self._began = 0.0
         self._inside = 0
+        self._running = 0
         self._counts = [[0] * (len(PAUSE_BUCKETS) + 1) for _ in range(GENERATIONS)]
         self._sums = [0.0] * GENERATIONS
         self._examined = [0] * GENERATIONS
@@ -73,6 +74,8 @@ class GcStats:
         self._recent = [0.0] * (4 * RECENT)
         self._collections = 0
         self.seconds = 0.0  # of all pauses
+        self.suffered = 0.0  # seconds of pauses, times the requests that ran
+        self.stopped = 0  # requests that ran, summed over collections
         self.last_full = 0.0  # CPU time: what one costs, however busy the machine is
         self._full_began = 0.0
         self._before = gc.get_stats()
@@ -129,7 +132,8 @@ class GcStats:
     def _on_collection(self, phase: str, info: dict[str, int]) -> None:
         generation = info["generation"]
         if phase == "start":
-            self._inside = 1 if self.running else 0
+            self._running = len(self.running)
+            self._inside = 1 if self._running else 0
             self._examined[generation] += gc.get_count()[0]
             if generation == GENERATIONS - 1:
                 self._full_began = time.thread_time()
@@ -142,6 +146,8 @@ class GcStats:
         self._counts[generation][bucket] += 1
         self._sums[generation] += pause
         self.seconds += pause
+        self.suffered += pause * self._running
+        self.stopped += self._running
         self._place_counts[self._inside][bucket] += 1
         self._place_sums[self._inside] += pause
         if generation == GENERATIONS - 1:

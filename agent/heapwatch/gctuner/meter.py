@@ -18,11 +18,13 @@ USUAL_BYTES = 128.0
 
 @dataclass(frozen=True)
 class Figures:
-    """What collections cost in a stretch of time. `seen` seconds of pauses inside requests per request (0
-    without requests); `share` of the time; `rss` bytes at its end, `grown` bytes in it."""
+    """What collections cost in a stretch of time. `seen` seconds of pauses that a request suffers on average
+    (0 without requests): a pause counts for each request that runs; `stopped` counts these. `share` of the
+    time; `rss` bytes at its end, `grown` bytes in it."""
 
     seconds: float
     requests: int
+    stopped: int
     seen: float
     share: float
     rss: int
@@ -64,22 +66,23 @@ class Meter:
         seconds = max(1e-9, self.age())
         now = list(self._stats.generations())
         requests = self._in_flight.begun - self._requests
-        inside = self._stats.inside().sum - self._inside
+        suffered = self._stats.suffered - self._suffered
         total = sum(g.pause_sum for g in now) - sum(g.pause_sum for g in self._generations)
         rss = self._rss()
         figures = Figures(
             seconds=seconds,
             requests=requests,
-            seen=inside / requests if requests else 0.0,
+            stopped=self._stats.stopped - self._stopped,
+            seen=suffered / requests if requests else 0.0,
             share=total / seconds,
             rss=rss,
             grown=rss - self._rss_before,
         )
-        rates = self._rates(now, seconds, rss)
+        rates = self._rates(now, seconds, rss, requests)
         self._start(now, rss)
         return rates, figures
 
-    def _rates(self, now: list[Generation], seconds: float, rss: int) -> Rates:
+    def _rates(self, now: list[Generation], seconds: float, rss: int, requests: int) -> Rates:
         before = self._generations
         # Young collections are many or none in a stretch; where none, all of them so far say it.
         base = before[0] if now[0].examined > before[0].examined else None
@@ -89,14 +92,16 @@ class Meter:
         sampled = self._sampler.stats()
         blocks = sampled.get("live_objects", 0)
         age = max(seconds, self._clock() - self._began)
+        allocated = sum(n.examined - b.examined for n, b in zip(now, before, strict=True))
         return Rates(
-            allocated=sum(n.examined - b.examined for n, b in zip(now, before, strict=True)) / seconds,
+            allocated=allocated / seconds,
             young_cost=self._cost(pause / examined) if examined else self._lowest_cost,
             survival=min(1.0, max(0.0, 1 - collected / examined)) if examined else 1.0,
             old_garbage=now[2].collected / age,
             full_pause=self._stats.last_full,
             object_bytes=max(64.0, sampled.get("live_bytes", 0) / blocks) if blocks else USUAL_BYTES,
             rss=rss,
+            per_request=allocated / requests if requests else 0.0,
         )
 
     def _cost(self, measured: float) -> float:
@@ -110,5 +115,5 @@ class Meter:
         self._since = self._clock()
         self._generations = now or list(self._stats.generations())
         self._requests = self._in_flight.begun
-        self._inside = self._stats.inside().sum
+        self._suffered, self._stopped = self._stats.suffered, self._stats.stopped
         self._rss_before = self._rss() if rss is None else rss

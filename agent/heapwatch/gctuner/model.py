@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from heapwatch.gctuner.controls import Thresholds
 
-PAUSE_TARGET = 0.005
-"""Seconds that a young collection may take."""
+PAUSE_TARGET = 0.01
+"""Seconds that a young collection may take. Few are that long: moments without a request come earlier."""
 MEMORY_SHARE = 0.02
 """Part of RSS that garbage may take: in the young generation, and again in the others."""
 TIME_SHARE = 0.01
@@ -29,6 +29,9 @@ FULL_SHARE = 0.02
 """Part of the time that full collections may take, unless memory runs out."""
 SMALLEST_YOUNG = 4
 """Times the natural threshold: below that, a request's objects have no room before a collection."""
+STEADY_YOUNG = 1.5
+"""The same where waiting for a moment without a request doesn't pay: collections stop as many requests as
+usually run where CPython's would, and earlier when fewer run."""
 LARGEST_YOUNG = 200_000
 LARGEST_OLD = 1000
 LOWEST_GARBAGE = 0.05
@@ -38,7 +41,8 @@ LOWEST_GARBAGE = 0.05
 class Rates:
     """Measured over a stretch of time. `allocated` tracked objects per second that were not freed at once;
     `young_cost` seconds per young object examined; `survival` the part of them that lived; `old_garbage`
-    objects per second that full collections freed; `full_pause` seconds; `object_bytes`, `rss` bytes."""
+    objects per second that full collections freed; `full_pause` seconds; `object_bytes`, `rss` bytes;
+    `per_request` are the allocated objects for each request, 0 without requests."""
 
     allocated: float
     young_cost: float
@@ -47,6 +51,7 @@ class Rates:
     full_pause: float
     object_bytes: float
     rss: int
+    per_request: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,17 +70,22 @@ class Plan:
     full_interval: float
 
 
-def make_plan(rates: Rates, natural: Thresholds, limits: Limits) -> Plan:
-    """The plan for `rates`; its thresholds are never below the `natural` ones."""
-    room = budget(rates.rss, limits)
-    garbage = max(LOWEST_GARBAGE, 1 - rates.survival)
-    by_memory = room / (rates.object_bytes * garbage)
-    by_pause = PAUSE_TARGET / rates.young_cost if rates.young_cost > 0 else LARGEST_YOUNG
-    young = int(max(SMALLEST_YOUNG * natural[0], min(by_memory, by_pause, LARGEST_YOUNG)))
-    interval = full_interval(rates, room, limits)
+def make_plan(rates: Rates, natural: Thresholds, limits: Limits, waits: bool = True) -> Plan:
+    """The plan for `rates`; its thresholds are never below the `natural` ones. `waits`: collections wait for
+    moments without a request, so the young generation has all its room."""
+    young = young_room(rates, natural, limits) if waits else int(STEADY_YOUNG * natural[0])
+    interval = full_interval(rates, budget(rates.rss, limits), limits)
     middle_per_second = rates.allocated / (young * max(1, natural[1]))
     old = int(max(natural[2], min(LARGEST_OLD, interval * middle_per_second)))
     return Plan((young, natural[1], old), interval)
+
+
+def young_room(rates: Rates, natural: Thresholds, limits: Limits) -> int:
+    """Objects that may wait in the young generation, by their bytes and by the pause that they take."""
+    garbage = max(LOWEST_GARBAGE, 1 - rates.survival)
+    by_memory = budget(rates.rss, limits) / (rates.object_bytes * garbage)
+    by_pause = PAUSE_TARGET / rates.young_cost if rates.young_cost > 0 else LARGEST_YOUNG
+    return int(max(SMALLEST_YOUNG * natural[0], min(by_memory, by_pause, LARGEST_YOUNG)))
 
 
 def full_interval(rates: Rates, room: float, limits: Limits) -> float:

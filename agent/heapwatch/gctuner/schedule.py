@@ -9,13 +9,14 @@ from collections.abc import Callable
 from heapwatch.gcstats import GcStats
 from heapwatch.gctuner.controls import Controls
 from heapwatch.gctuner.model import FULL_SHARE, Plan
+from heapwatch.gctuner.patience import Patience
 from heapwatch.instrument.inflight import InFlight
 from heapwatch.journal import Journal
 
-BUSY_SHARE = 0.75
-"""Part of the young generation's threshold that is filled before a collection stops requests that run."""
 LONGEST_WAIT = 1.0
 """Seconds that it waits for a moment without a request when more bytes wait than may."""
+OVERDUE = 2.0
+"""Times the planned interval after which a full collection may stop requests that run."""
 IDLE = 0.05
 """Seconds without a request after which a process counts as idle."""
 
@@ -25,8 +26,8 @@ class Schedule:
 
     While no request runs, a collection is due as soon as CPython itself would start one: it stops nobody, and
     requests that begin afterwards have all the room there is. While some run, it waits for such a moment
-    until the young generation is nearly full, which is a bound on bytes, or for the longest time between two
-    full collections. CPython's own thresholds stay behind it as the bound.
+    as `patience` says, which is a bound on bytes, or for the longest time between two full collections.
+    CPython's own thresholds stay behind it as the bound.
     """
 
     def __init__(
@@ -35,10 +36,11 @@ class Schedule:
         controls: Controls,
         in_flight: InFlight,
         journal: Journal,
+        patience: Patience,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stats, self._controls, self._in_flight, self._journal = stats, controls, in_flight, journal
-        self._clock = clock
+        self._patience, self._clock = patience, clock
         self._due_since = 0.0
         self.last_full = clock()
         self.bytes_due = False
@@ -48,21 +50,27 @@ class Schedule:
     def plan(self, plan: Plan | None) -> None:
         """Follow `plan`; without one nothing is ever due."""
         self._plan = plan
-        natural = self._controls.natural[0]
-        self._due = natural if plan else 1 << 62
-        self._full = max(natural, int(BUSY_SHARE * plan.thresholds[0])) if plan else 1 << 62
 
     def at_boundary(self, running: int) -> None:
         """A response is out and `running` requests run still: collect what is due, if it may be now."""
-        plan, young = self._plan, gc.get_count()[0]
-        if plan is None or (young < self._due and not self.bytes_due):
+        plan = self._plan
+        if plan is None:
             return
-        if running and young < self._full:
-            now = self._clock()
-            self._due_since = self._due_since or now
-            if now - self._due_since < (LONGEST_WAIT if self.bytes_due else plan.full_interval):
-                return
-        self._collect(self._generation(plan, plan.full_interval), "young", "a request has ended")
+        young, natural = gc.get_count()[0], self._controls.natural[0]
+        full = young >= self._patience.level(running, plan.thresholds[0], natural)
+        if not running:
+            if full or self.bytes_due:
+                self._collect(self._generation(plan.full_interval), "young", "a request has ended")
+            return
+        late = (self.bytes_due or young >= natural) and self._is_late(plan)
+        if full or late:
+            generation = self._generation(plan.full_interval * (1 if late else OVERDUE), late)
+            self._collect(generation, "young", "a request has ended")
+
+    def _is_late(self, plan: Plan) -> bool:
+        now = self._clock()
+        self._due_since = self._due_since or now
+        return now - self._due_since >= (LONGEST_WAIT if self.bytes_due else plan.full_interval)
 
     def when_idle(self) -> None:
         """No request may run now: collect early what will be due soon."""
@@ -71,7 +79,7 @@ class Schedule:
             return
         if self._clock() - in_flight.last_ended < IDLE:
             return
-        generation = self._generation(plan, plan.full_interval / 2)
+        generation = self._generation(plan.full_interval / 2)
         if generation or gc.get_count()[0] >= self._controls.natural[0]:
             self._collect(generation, "idle", "no request runs")
 
@@ -88,11 +96,11 @@ class Schedule:
         self.bytes_due = False
         return freed, self.last_full - began
 
-    def _generation(self, plan: Plan, full_interval: float) -> int:
+    def _generation(self, full_interval: float, for_bytes: bool = True) -> int:
         _, middle, old = gc.get_count()
         since = self._clock() - self.last_full
         affordable = since >= self._stats.last_full / FULL_SHARE
-        if affordable and (self.bytes_due or (since >= full_interval and (middle or old))):
+        if affordable and ((for_bytes and self.bytes_due) or (since >= full_interval and (middle or old))):
             return 2
         return 1 if middle >= self._controls.natural[1] else 0
 

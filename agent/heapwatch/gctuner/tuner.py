@@ -12,7 +12,8 @@ from heapwatch.gcstats import GcStats
 from heapwatch.gctuner.actions import FREQUENT
 from heapwatch.gctuner.controls import Controls, Thresholds
 from heapwatch.gctuner.meter import Figures, Meter
-from heapwatch.gctuner.model import PAUSE_TARGET, Limits, Plan, Rates, budget, make_plan
+from heapwatch.gctuner.model import PAUSE_TARGET, Limits, Plan, Rates, budget, make_plan, young_room
+from heapwatch.gctuner.patience import Patience
 from heapwatch.gctuner.schedule import Schedule
 from heapwatch.gctuner.trial import Trial
 from heapwatch.gctuner.versions import OWN_FROZEN, cannot_act
@@ -31,7 +32,7 @@ LONGEST_SPACING = 600.0
 THAW = 3600.0
 REFREEZE = 300.0
 FREEZE_WAIT = 5.0
-WORTH_FREEZING = 4 * PAUSE_TARGET
+WORTH_FREEZING = 2 * PAUSE_TARGET
 CHANGED = 0.25
 MOSTLY_SHARED = 0.1
 """Part of RSS that is shared with a parent or siblings above which no full collection looks at all of it."""
@@ -73,7 +74,8 @@ class Tuner:
         self._pressure, self._failures, self._rss, self._shared = pressure, failures, rss, shared
         self._window, self._clock = window, clock
         self._meter = Meter(stats, in_flight, sampler, rss, clock)
-        self._schedule = Schedule(stats, controls, in_flight, self.journal, clock)
+        self._patience = Patience()
+        self._schedule = Schedule(stats, controls, in_flight, self.journal, self._patience, clock)
         self._lock = allocate_lock()
         self._trial: Trial | None = None
         self._refusal = cannot_act()
@@ -151,6 +153,8 @@ class Tuner:
 
     def boundary(self, running: int) -> None:
         """A response is out, `running` requests run still. Never raises or waits for another thread."""
+        if self.mode != OFF:
+            self._patience.ended(running)
         if self._trial is None or not self._lock.acquire(False):
             return
         try:
@@ -174,6 +178,8 @@ class Tuner:
             "acting": self.acting,
             "waits": self._waits(),
             "thresholds_planned": list(plan.thresholds) if plan else None,
+            "waiting_pays": self._patience.pays,
+            "stopped_share": self._patience.stopped_share,
             "full_interval": plan.full_interval if plan else None,
             "rates": vars(rates) if rates else None,
             "uncollected_limit": budget(rates.rss, self.limits) if rates else self.limits.uncollected,
@@ -206,7 +212,8 @@ class Tuner:
 
     def _review(self) -> None:
         rates, figures = self._meter.turn()
-        plan = make_plan(rates, self._controls.natural, self.limits)
+        self._watch_patience(rates, figures)
+        plan = make_plan(rates, self._controls.natural, self.limits, self._patience.pays)
         self.rates = rates
         if self._trial is not None:
             worse = self._trial.verdict(figures)
@@ -217,6 +224,15 @@ class Tuner:
             self._say(plan)
         elif self._trial is not None or self._ready():
             self._follow(plan, figures)
+
+    def _watch_patience(self, rates: Rates, figures: Figures) -> None:
+        patience = self._patience
+        patience.room = young_room(rates, self._controls.natural, self.limits)
+        patience.per_request = rates.per_request or patience.per_request
+        if self._trial is None:
+            patience.judge(0, 0)
+        else:
+            patience.judge(figures.requests, figures.stopped)
 
     def _ready(self) -> bool:
         began = self._clock() - self._window
@@ -242,6 +258,8 @@ class Tuner:
     def _note_thresholds(self, mode: str, plan: Plan) -> None:
         rates = self.rates
         reason = "" if rates is None else f"survival {rates.survival:.1%}, {rates.allocated:.0f} objects/s"
+        if not self._patience.pays:
+            reason += f", no gaps: waiting for them would stop {self._patience.stopped_share:.1%} of requests"
         after = f"{plan.thresholds}, full every {plan.full_interval:.1f} s"
         self.journal.note("thresholds", mode, reason, str(self._controls.current), after)
 
