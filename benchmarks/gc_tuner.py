@@ -6,7 +6,8 @@ Two workers share a heap that was loaded before the fork. Memory is compared bet
 `--requests` requests, since a process seldom gives memory back. All else is compared between two servers that
 run at the same time, so that whatever else the machine does meets both. The tuner of one acts while that of
 the other is off, for a block of a few seconds; then they change places, by the control socket. A pair is two
-such blocks, so what sets the two servers apart falls out of its ratio. The load is closed: everybody asks for
+such blocks, so what sets the two servers apart falls out of its ratio. Before the first one both observe, as
+a tuner does while a process warms up. One that undoes what it did stays in the figures. The load is closed: everybody asks for
 the next page as soon as the last one is there.
 
 A pause is the CPU time of a collection, seen by each request that runs meanwhile; counted by a gc callback of
@@ -37,12 +38,14 @@ from benchmarks.gc_tuner_load import Reader, Seen
 from benchmarks.results import Result, Table, record, versions
 from benchmarks.servers import children, gunicorn, wait_for
 
-OFF, ACT = "off", "act"
+OFF, OBSERVE, ACT = "off", "observe", "act"
 OPTIONS = {"sync": ["-k", "sync"], "gthread": ["-k", "gthread", "--threads", "4", "--keep-alive", "65"]}
 WORKERS = 2
 CLIENTS = 4
 USUAL = (3, 11)
-WARMUP = 1.0
+WARMUP = 2.0
+LOOK = 20.0
+"""Seconds in which the tuners only observe, before the first turn."""
 SETTLE = 0.5
 SWITCH_LIMIT = 60.0
 RESAMPLES = 4000
@@ -106,15 +109,20 @@ class Service:
         return taken
 
     def switch(self, mode: str) -> None:
-        """Give the tuners of all workers another mode; return when they follow it."""
+        """Give the tuners of all workers another mode; return when they follow it, or have undone it."""
+        since = time.time()
         for pid in self.workers:
             self._client.call(pid, "gc", action="tune", mode=mode)
         if mode == ACT:
-            wait_for(lambda: all(map(self._acts, self.workers)), SWITCH_LIMIT, "the tuners to act")
+            wait_for(
+                lambda: all(self._acts(pid, since) for pid in self.workers), SWITCH_LIMIT, "the tuners to act"
+            )
 
-    def _acts(self, pid: int) -> bool:
+    def _acts(self, pid: int, since: float) -> bool:
         state = self._client.call(pid, "gc")
-        return bool(state["tuner"]["acting"]) and state["frozen"] > 100_000
+        tuner = state["tuner"]
+        undone = any(action["kind"] == "undo" and action["time"] > since for action in tuner["recent"])
+        return undone or (bool(tuner["acting"]) and state["frozen"] > 100_000)
 
     def begin(self) -> None:
         """A block begins."""
@@ -199,7 +207,8 @@ def measure_memory(args: argparse.Namespace) -> dict[str, list[int]]:
 def measure_blocks(args: argparse.Namespace) -> list[dict[str, Block]]:
     """A block of each mode for each turn; two servers change places from turn to turn."""
     turns = []
-    with serving(OFF, args) as first, serving(OFF, args) as second:
+    with serving(OBSERVE, args) as first, serving(OBSERVE, args) as second:
+        time.sleep(LOOK)
         for turn in range(args.turns):
             placed = {OFF: first, ACT: second} if turn % 2 == 0 else {OFF: second, ACT: first}
             for mode, service in placed.items():

@@ -32,6 +32,20 @@ def test_collections_and_pauses_by_generation(stats: GcStats) -> None:
     assert all(0 < g.pause_sum < 100 for g in found)
 
 
+def test_a_pause_counts_for_each_request_that_runs(stats: GcStats) -> None:
+    gc.disable()
+    try:
+        stats.reset()
+        gc.collect(0)
+        assert (stats.stopped, stats.suffered) == (0, 0.0)
+        stats.running = (1, 2, 3)
+        gc.collect(0)
+        assert stats.stopped == 3
+        assert stats.suffered == pytest.approx(3 * stats.inside().sum)
+    finally:
+        gc.enable()
+
+
 def test_collected_cycles_are_counted(stats: GcStats) -> None:
     gc.collect()
     stats.reset()

@@ -29,7 +29,7 @@ FULL_SHARE = 0.02
 """Part of the time that full collections may take, unless memory runs out."""
 SMALLEST_YOUNG = 4
 """Times the natural threshold: below that, a request's objects have no room before a collection."""
-STEADY_YOUNG = 1.5
+STEADY_YOUNG = 1.25
 """The same where waiting for a moment without a request doesn't pay: collections stop as many requests as
 usually run where CPython's would, and earlier when fewer run."""
 LARGEST_YOUNG = 200_000

@@ -197,6 +197,8 @@ def _tuner(tuner: Mapping[str, Any]) -> Iterator[str]:
     if tuner["thresholds_planned"]:
         thresholds = ", ".join(str(number) for number in tuner["thresholds_planned"])
         yield f"  plan: thresholds {thresholds}; a full collection every {duration(tuner['full_interval'])}"
+    if not tuner["waiting_pays"]:
+        yield "  too few moments without a request to wait for: it collects as often as CPython would"
     if tuner["rates"]:
         rates = tuner["rates"]
         yield (
