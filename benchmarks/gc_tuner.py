@@ -7,8 +7,8 @@ Two workers share a heap that was loaded before the fork. Memory is compared bet
 run at the same time, so that whatever else the machine does meets both. The tuner of one acts while that of
 the other is off, for a block of a few seconds; then they change places, by the control socket. A pair is two
 such blocks, so what sets the two servers apart falls out of its ratio. Before the first one both observe, as
-a tuner does while a process warms up. One that undoes what it did stays in the figures. The load is closed: everybody asks for
-the next page as soon as the last one is there.
+a tuner does while a process warms up. One that undoes what it did stays in the figures. The load is closed:
+everybody asks for the next page as soon as the last one is there.
 
 A pause is the CPU time of a collection, seen by each request that runs meanwhile; counted by a gc callback of
 the benchmark's own. CPU time is what a busy machine disturbs least; requests' durations are the clients', so
@@ -117,6 +117,9 @@ class Service:
             wait_for(
                 lambda: all(self._acts(pid, since) for pid in self.workers), SWITCH_LIMIT, "the tuners to act"
             )
+
+    def _follow(self, since: float) -> bool:
+        return all(self._acts(pid, since) for pid in self.workers)
 
     def _acts(self, pid: int, since: float) -> bool:
         state = self._client.call(pid, "gc")

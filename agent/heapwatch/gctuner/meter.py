@@ -12,8 +12,8 @@ from heapwatch.instrument.inflight import InFlight
 from heapwatch.sampler import Sampler
 
 COST_RISE = 1.1
-USUAL_BYTES = 128.0
-"""Taken for the size of an object where no sampler says it."""
+LEAST_BYTES = 256.0
+"""Of a tracked object with what only it refers to: several blocks, so the size of one says too little."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Meter:
             survival=min(1.0, max(0.0, 1 - collected / examined)) if examined else 1.0,
             old_garbage=now[2].collected / age,
             full_pause=self._stats.last_full,
-            object_bytes=max(64.0, sampled.get("live_bytes", 0) / blocks) if blocks else USUAL_BYTES,
+            object_bytes=max(LEAST_BYTES, sampled.get("live_bytes", 0) / blocks) if blocks else LEAST_BYTES,
             rss=rss,
             per_request=allocated / requests if requests else 0.0,
         )

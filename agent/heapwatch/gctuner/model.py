@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from heapwatch.gctuner.controls import Thresholds
 
-PAUSE_TARGET = 0.01
+PAUSE_TARGET = 0.005
 """Seconds that a young collection may take. Few are that long: moments without a request come earlier."""
 MEMORY_SHARE = 0.02
 """Part of RSS that garbage may take: in the young generation, and again in the others."""

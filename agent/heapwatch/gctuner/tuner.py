@@ -32,7 +32,7 @@ LONGEST_SPACING = 600.0
 THAW = 3600.0
 REFREEZE = 300.0
 FREEZE_WAIT = 5.0
-WORTH_FREEZING = 2 * PAUSE_TARGET
+WORTH_FREEZING = 4 * PAUSE_TARGET
 CHANGED = 0.25
 MOSTLY_SHARED = 0.1
 """Part of RSS that is shared with a parent or siblings above which no full collection looks at all of it."""

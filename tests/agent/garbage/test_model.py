@@ -54,7 +54,7 @@ def test_a_young_generation_that_mostly_survives_may_be_larger() -> None:
 
 
 def test_slow_collections_make_the_young_generation_small() -> None:
-    assert make_plan(rates(young_cost=500e-9), NATURAL, LIMITS).thresholds[0] == 20_000
+    assert make_plan(rates(young_cost=500e-9), NATURAL, LIMITS).thresholds[0] == 10_000
 
 
 def test_four_times_the_garbage_halves_the_interval() -> None:
