@@ -30,6 +30,37 @@ def run(python: Path, arguments: Sequence[str], prefix: Sequence[str] = ()) -> d
     return found
 
 
+class Served:
+    """A child that stays and measures a block of work whenever it is asked, in JSON objects line by line."""
+
+    def __init__(self, python: Path, arguments: Sequence[str], prefix: Sequence[str] = ()) -> None:
+        env = {**os.environ, "PYTHONHASHSEED": "0"}
+        self._command = [*prefix, str(python), *arguments]
+        self._child = subprocess.Popen(
+            self._command,
+            env=env,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def measure(self, units: int) -> dict[str, float]:
+        """RuntimeError when the child has ended instead."""
+        assert self._child.stdin
+        assert self._child.stdout
+        self._child.stdin.write(f"{units}\n")
+        self._child.stdin.flush()
+        line = self._child.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{' '.join(self._command)} ended; what it said is above")
+        found: dict[str, float] = json.loads(line)
+        return found
+
+    def close(self) -> None:
+        self._child.communicate()
+
+
 def mark() -> None:
     """Called by a child before and after what is measured: its instructions are counted between the two."""
     os.getpriority(os.PRIO_PROCESS, 0)
@@ -47,14 +78,20 @@ def instructions_per_unit(python: Path, arguments: Sequence[str], units: int, re
 
 
 def _instructions(python: Path, arguments: Sequence[str]) -> int:
+    return events(python, arguments)["Ir"]
+
+
+def events(python: Path, arguments: Sequence[str], options: Sequence[str] = ()) -> dict[str, int]:
+    """What callgrind counts between the marks, by its names: Ir are instructions."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        run(python, arguments, [*CALLGRIND, f"--callgrind-out-file={out}"])
+        run(python, arguments, [*CALLGRIND, *options, f"--callgrind-out-file={out}"])
         # Part 1 ends at the first mark, part 2 at the second.
-        found = re.search(r"^totals: (\d+)", Path(f"{out}.2").read_text(), re.MULTILINE)
-    if not found:
+        text = Path(f"{out}.2").read_text()
+    names, counts = (re.search(rf"^{key}: (.*)", text, re.MULTILINE) for key in ("events", "totals"))
+    if not names or not counts:
         raise RuntimeError(f"callgrind counted nothing for {' '.join(arguments)}")
-    return int(found[1])
+    return dict(zip(names[1].split(), map(int, counts[1].split()), strict=True))
 
 
 @dataclass(frozen=True)

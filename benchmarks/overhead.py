@@ -27,7 +27,6 @@ from benchmarks import children
 from benchmarks.environments import BUILD, PEERS, SAMPLER_SOURCES, builds, digest, environment
 from benchmarks.results import Result, Table, record
 from benchmarks.tools import TOOLS
-from benchmarks.workloads import WORKLOADS
 
 UNITS = {"json": 120, "flask": 90, "orm": 180, "buf": 60, "threads": 110, "numpy": 400}
 INSTRUCTION_UNITS = {"json": 10, "flask": 10, "orm": 10, "buf": 5, "threads": 3, "numpy": 40}
@@ -196,8 +195,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="length of a measurement against the usual")
     parser.add_argument("--builds", default=",".join(builds()), help="comma-separated")
-    parser.add_argument("--workloads", default=",".join(WORKLOADS), help="comma-separated")
-    parser.add_argument("--tools", default=",".join(TOOLS), help="comma-separated; none is always measured")
+    parser.add_argument("--workloads", default=",".join(UNITS), help="comma-separated")
+    usual = [tool for tool in TOOLS if tool != "heapwatch-stopped"]
+    parser.add_argument("--tools", default=",".join(usual), help="comma-separated; none is always measured")
     parser.add_argument("--json", type=Path, help="write only the raw figures, to this file")
     return parser.parse_args()
 

@@ -59,8 +59,15 @@ def tracemalloc() -> None:
     importlib.import_module("tracemalloc").start(1)
 
 
+def heapwatch_stopped() -> None:
+    """Hooks that stand and never sample."""
+    heapwatch(1 << 30)
+    importlib.import_module("heapwatch._sampler").stop()
+
+
 TOOLS: dict[str, tuple[str, Callable[[], None]]] = {
     "none": ("sys", lambda: None),
+    "heapwatch-stopped": ("heapwatch", heapwatch_stopped),
     "heapwatch-512k": ("heapwatch", lambda: heapwatch(512 * KIB)),
     "heapwatch-64k": ("heapwatch", lambda: heapwatch(64 * KIB)),
     "heapwatch-8k": ("heapwatch", lambda: heapwatch(8 * KIB)),

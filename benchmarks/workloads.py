@@ -37,8 +37,11 @@ def json_unit() -> Unit:
     return lambda: json.dumps(json.loads(text))
 
 
-def flask_unit() -> Unit:
-    """A request through Flask's test client: a Jinja page of 100 rows."""
+def flask_unit(compiled_once: bool = False) -> Unit:
+    """A request through Flask's test client: a Jinja page of 100 rows, whose template is compiled each time.
+
+    `compiled_once`: as a service does that keeps its templates in files.
+    """
     flask = importlib.import_module("flask")
     app = flask.Flask("benchmark")
     page = (
@@ -48,8 +51,11 @@ def flask_unit() -> Unit:
 
     def index() -> Any:
         rows = [{"id": i, "name": f"item {i}", "price": i * 1.25} for i in range(100)]
-        return flask.render_template_string(page, rows=rows)
+        return (
+            flask.render_template(kept, rows=rows) if kept else flask.render_template_string(page, rows=rows)
+        )
 
+    kept = app.jinja_env.from_string(page) if compiled_once else None
     app.add_url_rule("/", view_func=index)
     client = app.test_client()
     return lambda: [client.get("/").data for _ in range(5)]
@@ -130,11 +136,23 @@ def threads_unit() -> Unit:
 WORKLOADS: dict[str, Callable[[], Unit]] = {
     "json": json_unit,
     "flask": flask_unit,
+    "flask-files": lambda: flask_unit(compiled_once=True),
     "orm": orm_unit,
     "buf": buf_unit,
     "threads": threads_unit,
     "numpy": numpy_unit,
 }
+
+
+def measure(unit: Unit, units: int) -> dict[str, float]:
+    """CPU seconds and page faults of so many units."""
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    begin = time.process_time()
+    for _ in range(units):
+        unit()
+    seconds = time.process_time() - begin
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+    return {"seconds": seconds, "faults": faults}
 
 
 def main() -> int:
@@ -144,6 +162,7 @@ def main() -> int:
     parser.add_argument("workload", choices=sorted(WORKLOADS))
     parser.add_argument("--tool", choices=sorted(TOOLS), default="none", help="what observes the workload")
     parser.add_argument("--units", type=int, default=20, help="units of work that are measured")
+    parser.add_argument("--served", action="store_true", help="measure as many as each line of stdin says")
     parser.add_argument("--warmup", type=int, default=2, help="units of work before that")
     args = parser.parse_args()
     unit = WORKLOADS[args.workload]()
@@ -151,14 +170,15 @@ def main() -> int:
     for _ in range(args.warmup):
         unit()
     gc.freeze()  # or the modules that a tool imports would be measured as longer collections
+    for line in sys.stdin if args.served else ():
+        print(json.dumps(measure(unit, int(line))), flush=True)
+    if args.served:
+        return 0
     mark()
-    begin = time.process_time()
-    for _ in range(args.units):
-        unit()
-    seconds = time.process_time() - begin
+    found = measure(unit, args.units)
     mark()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "peak": peak}))
+    print(json.dumps({**found, "peak": peak}))
     sys.stdout.flush()
     return 0
 
