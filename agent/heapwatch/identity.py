@@ -8,7 +8,7 @@ import sys
 from _socket import gethostname
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from heapwatch_wire.settings import AgentSettings
 
@@ -62,7 +62,7 @@ def identify(settings: AgentSettings, command: Sequence[str] | None = None) -> I
     host = gethostname()
     started = ProcessReader().start_time()
     return Identity(
-        service=settings.service or program_name(sys.orig_argv if command is None else command),
+        service=settings.service or program_name(command_line() if command is None else command),
         version=settings.service_version,
         instance=f"{host}-{pid}-{int(started):x}",
         pid=pid,
@@ -71,6 +71,14 @@ def identify(settings: AgentSettings, command: Sequence[str] | None = None) -> I
         runtime_version=sys.version.partition(" ")[0],
         started=started,
     )
+
+
+def command_line() -> Sequence[str]:
+    """Python's; in a program that has Python inside, its own, as if Python ran it."""
+    if sys.orig_argv:
+        return sys.orig_argv
+    own = Path("/proc/self/cmdline").read_text(errors="replace").split("\0")
+    return ["python", *own]
 
 
 def program_name(command: Sequence[str]) -> str:

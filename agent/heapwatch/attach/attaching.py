@@ -144,7 +144,10 @@ def _where(pid: int) -> str:
                 )
     except OSError:
         return ""
-    return ": each thread waits for something, one of them with the interpreter (GIL) in its hands"
+    return (
+        ": each thread waits for something, one of them with the interpreter (GIL) in its hands, as uWSGI"
+        " does without --enable-threads"
+    )
 
 
 def _how_to_mend(report: Mapping[str, Any], packages: Mapping[str, Sequence[str]]) -> str:

@@ -13,3 +13,7 @@ class AttachError(Exception):
 
 class NotPython(AttachError):
     """The process runs something else."""
+
+
+class ForksPastPython(AttachError):
+    """The process is uWSGI's master, where a thread of ours could hang the workers that it forks."""

@@ -17,6 +17,9 @@ def start(settings: dict[str, str]) -> tuple[dict[str, Any], Callable[[], None] 
     agent = host.agent
     if agent is None:
         raise RuntimeError("the agent didn't start")
+    if host.waiting:
+        stop()
+        raise RuntimeError("it is uWSGI's master, whose workers an agent's thread may hang")
     report = {
         "running": False,
         "python": agent.identity.runtime_version,

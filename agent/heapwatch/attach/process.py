@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from heapwatch.attach.errors import AttachError, NotPython
+from heapwatch.attach.errors import AttachError, ForksPastPython, NotPython
 from heapwatch.attach.images import Image, Memory, images
 from heapwatch.attach.inject import FUNCTIONS
 from heapwatch.attach.ptrace import MACHINE
@@ -42,7 +42,8 @@ def check(pid: int) -> None:
 
 
 def examine(pid: int) -> Target:
-    """Find the functions of a Python process, without touching it. AttachError when it has none."""
+    """Find the functions of a Python process, without touching it. AttachError when it has none, or when our
+    thread could do harm there."""
     if platform.machine() != MACHINE or sys.platform != "linux":
         raise AttachError(f"attaching needs Linux on {MACHINE}, elsewhere CPython 3.14 or later", _HOW_ELSE)
     with _explained(pid), closing(Memory(pid)) as memory:
@@ -134,6 +135,7 @@ def _find(pid: int, memory: Memory) -> Target:
     except FileNotFoundError:
         mapped = []  # A thread of the kernel.
     for image in mapped:
+        _look_for_uwsgi(image, pid, memory)
         if "Py_AddPendingCall" not in functions:
             functions.update(_defined(image, (name for name in FUNCTIONS if name.startswith("Py"))))
             version = _version(image, memory)
@@ -152,6 +154,17 @@ def _find(pid: int, memory: Memory) -> Target:
     if missing:
         raise AttachError(f"process {pid} has no function {missing[0]} that can be called", _HOW_ELSE)
     return Target(pid, version, functions)
+
+
+def _look_for_uwsgi(image: Image, pid: int, memory: Memory) -> None:
+    place = image.find("masterpid") if image.find("uwsgi_setup") is not None else None
+    if place is not None and int.from_bytes(memory.read(place, 4), "little") == pid:
+        raise ForksPastPython(
+            f"process {pid} is uWSGI's first, which forks workers without telling Python: with an agent's"
+            " thread in it a worker may hang",
+            f"attach to its workers: heapwatch attach --children {pid}; or start it anew, with the agent:"
+            " heapwatch run -- uwsgi ...",
+        )
 
 
 def _defined(image: Image, names: Iterable[str]) -> dict[str, int]:

@@ -157,15 +157,15 @@ def test_a_main_process_stands_for_its_workers(
 
 
 @pytest.mark.integration
-def test_the_program_takes_the_place_of_run(
-    command: Callable[..., Any], heapwatch: list[str], place: dict[str, str]
-) -> None:
+def test_the_program_takes_the_place_of_run(command: Callable[..., Any], tmp_path: Path) -> None:
     assert command("run", "--", sys.executable, "-c", "print('hello')").stdout == "hello\n"
     command("run", "--", sys.executable, "-c", "raise SystemExit(7)", code=7)
     assert "no such program" in command("run", "--", "no-such-program-here", code=127).stderr
     command("run", "--", "/etc/hostname", code=126)
     assert "no program to run" in command("run", code=1).stderr
-    assert "--lazy-apps" in command("run", "--", "/usr/bin/uwsgi", "--master", code=1).stderr
+    (tmp_path / "uwsgi").symlink_to("/bin/sh")
+    asked = command("run", "--", str(tmp_path / "uwsgi"), "-c", "echo $UWSGI_ENABLE_THREADS")
+    assert asked.stdout == "true\n"
     assert (
         "--sampling-interval='huge'"
         in command("run", "--sampling-interval", "huge", "--", "true", code=1).stderr

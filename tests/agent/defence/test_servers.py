@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import json
 import socket
 import sys
@@ -26,6 +27,7 @@ APPLICATIONS = """
 import asyncio, os, socketserver, sys, time
 import heapwatch
 
+heapwatch.start()
 PIECE = 100_000
 ballast = b"x" * int(os.environ["BALLAST"])
 
@@ -73,14 +75,17 @@ if __name__ == "__main__":
     make_server("127.0.0.1", int(sys.argv[1]), wsgi).serve_forever()
 """
 GUNICORN = ("-m", "gunicorn", "application:wsgi", "-b", "127.0.0.1:PORT", "-t", "120", "-w", "1")
+UWSGI = ("-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])", "--http-socket", "127.0.0.1:PORT")
+UWSGI += ("--master", "--wsgi", "application:wsgi", "--need-app", "--no-orphans", "--die-on-term")
 SERVERS: dict[str, tuple[str, ...]] = {
     "sync": GUNICORN,
     "gthread": (*GUNICORN, "-k", "gthread", "--threads", "4"),
+    "uWSGI": UWSGI,
     "uvicorn": ("-m", "uvicorn", "application:asgi", "--port", "PORT"),
     "uvicorn with workers": ("-m", "uvicorn", "application:asgi", "--port", "PORT", "--workers", "2"),
     "wsgiref": ("application.py", "PORT"),
 }
-REPLACES = {"sync", "gthread", "uvicorn with workers"}
+REPLACES = {"sync", "gthread", "uWSGI", "uvicorn with workers"}
 
 
 @dataclass
@@ -124,9 +129,12 @@ def serve(
     def start(name: str, ballast: int = 0, **settings: str) -> Server:
         if SERVERS[name][0] == "-m":
             pytest.importorskip(SERVERS[name][1])
+        elif name == "uWSGI" and importlib.util.find_spec("pyuwsgi") is None:
+            pytest.skip("pyuwsgi isn't installed")  # importing it would make this process uWSGI's
         port = free_port()
         environment = {
-            "PYTHONPATH": with_bootstrap(),
+            # uWSGI's application starts the agent itself, before the fork.
+            **({} if name == "uWSGI" else {"PYTHONPATH": with_bootstrap()}),
             "HEAPWATCH_SERVICE": "shop",
             "BALLAST": str(ballast),
             "BEGUN": str(tmp_path / "begun"),

@@ -16,7 +16,7 @@ from heapwatch_wire.shapes import print_json
 
 import heapwatch
 from heapwatch.attach.attaching import Attached, attach
-from heapwatch.attach.errors import AttachError, NotPython
+from heapwatch.attach.errors import AttachError, ForksPastPython, NotPython
 from heapwatch.attach.official import remote_exec
 from heapwatch.cli.options import Failure, add_json, add_settings, explain, pid_argument, settings
 from heapwatch.cli.units import duration, size
@@ -32,7 +32,8 @@ EXAMPLES = """\
   heapwatch attach --stop 4711
 
 What lived before is not known: samples are of what is allocated from now on. A process that is attached to
-goes on as before if it fails. Linux on x86-64 (elsewhere CPython 3.14);
+goes on as before if it fails. Of uWSGI only the workers can be attached to: --children takes those that
+the master has now, and the ones that follow them have no agent. Linux on x86-64 (elsewhere CPython 3.14);
 needs the right to trace the process (same user, or root).
 Exit code: 0 done, 1 it could not be done, 2 wrong usage
 """
@@ -65,17 +66,24 @@ def run(args: argparse.Namespace) -> int:
     if args.stop:
         return _stop(args, asking)
     _refuse_second(args, asking)
+    children = sorted(descendants(args.pid)) if args.children else []
+    done = {}
     try:
-        done = {args.pid: _attach(args.pid, given, args.timeout)}
+        done[args.pid] = _attach(args.pid, given, args.timeout)
+    except ForksPastPython as error:
+        if not children:
+            raise Failure(str(error), error.mend) from None
     except AttachError as error:
         raise Failure(str(error), error.mend) from None
-    for pid in sorted(descendants(args.pid)) if args.children else ():
+    for pid in children:
         try:
             done[pid] = _attach(pid, given, args.timeout)
         except NotPython:
             continue
         except AttachError as error:
             print(f"heapwatch: {error}\n  {error.mend}", file=sys.stderr)
+    if not done:
+        raise Failure(f"no process below {args.pid} could be attached to", f"pstree -p {args.pid} shows them")
     _show(args, done)
     return 0
 
@@ -138,7 +146,7 @@ def _show(args: argparse.Namespace, done: Mapping[int, Attached]) -> None:
     print("next:")
     stop = "heapwatch attach --stop --children" if args.children else "heapwatch attach --stop"
     for what in ("heapwatch top", "heapwatch leaks", stop):
-        print(f"  {what} {args.pid}{_elsewhere(args.pid, done[args.pid].report)}")
+        print(f"  {what} {args.pid}{_elsewhere(done)}")
 
 
 def _line(pid: int, report: Mapping[str, Any]) -> str:
@@ -157,8 +165,9 @@ def _why(report: Mapping[str, Any]) -> str:
     )
 
 
-def _elsewhere(pid: int, report: Mapping[str, Any]) -> str:
-    """The option without which other commands wouldn't find the socket."""
+def _elsewhere(done: Mapping[int, Attached]) -> str:
+    """The option without which other commands wouldn't find the sockets."""
+    pid, report = next((pid, attached.report) for pid, attached in done.items())
     folder = report.get("folder", "")
     found = not folder or "HEAPWATCH_RUNTIME_DIR" in os.environ or Client().has_agent(pid)
     return "" if found else f" --runtime-dir {folder}"

@@ -18,15 +18,19 @@ HELP = "run a program with the agent in each Python process of it"
 
 BOOTSTRAP = Path(__file__).resolve().parents[2] / "bootstrap"
 
-_FORKS_BESIDE_THREADS = {"uwsgi", "pyuwsgi"}
+UWSGI = ("uwsgi", "pyuwsgi")
 
 EXAMPLES = """\
 examples:
   heapwatch run -- gunicorn -w 4 shop:app
   heapwatch run --service shop --collector http://127.0.0.1:4040 -- gunicorn -w 4 shop:app
+  heapwatch run -- uwsgi --http :8000 --master -p 4 -w shop:app
   heapwatch run -- python worker.py
   heapwatch run --native -- python worker.py
   heapwatch run --malloc jemalloc -- gunicorn -w 4 shop:app
+
+Under uWSGI each worker has an agent, and the master none. uWSGI's threads are switched on, too; where a
+script starts it, give it --enable-threads (needed up to 2.0.27).
 
 The program takes the place of this command: same process id, signals and exit code. A token for the
 collector is given in the environment: HEAPWATCH_TOKEN. Exit code 127 when there is no such program, 126
@@ -56,14 +60,9 @@ def run(args: argparse.Namespace) -> int:
     program = args.program[1:] if args.program[:1] == ["--"] else args.program
     if not program:
         raise Failure("no program to run", "write it after --: heapwatch run -- gunicorn app:app")
-    if Path(program[0]).name in _FORKS_BESIDE_THREADS:
-        raise Failure(
-            f"{program[0]} forks its workers while other threads of its master run: with the agent's among"
-            " them a worker may hang",
-            "start it without heapwatch run, with --master --enable-threads --lazy-apps, and call"
-            " heapwatch.start() in the application",
-        )
     environ = environment(vars(args), os.environ)
+    if Path(program[0]).name.startswith(UWSGI):
+        environ.setdefault("UWSGI_ENABLE_THREADS", "true")  # as its option says, needed up to 2.0.27
     try:
         libraries = [native_library()] if args.native else []
         libraries += [allocator(args.malloc)] if args.malloc else []
