@@ -69,9 +69,10 @@ def target(spawn: Callable[..., Any], place: dict[str, str]) -> Callable[..., An
 def command(heapwatch: Sequence[str], place: dict[str, str]) -> Callable[..., str]:
     """command(*arguments, code=0) -> what the command printed."""
 
-    def call(*arguments: object, code: int = 0) -> str:
+    def call(name: str, *arguments: object, code: int = 0) -> str:
+        patience = ["--timeout", "240"] if name == "attach" and "--timeout" not in arguments else []
         done = subprocess.run(
-            [*heapwatch, *map(str, arguments)],
+            [*heapwatch, name, *patience, *map(str, arguments)],
             env={**os.environ, **place},
             capture_output=True,
             text=True,

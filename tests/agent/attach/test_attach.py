@@ -270,7 +270,10 @@ def test_settings_are_checked_before_the_process_is_touched(command: Callable[..
 
 
 def test_what_can_not_be_attached_to_is_named(
-    command: Callable[..., str], spawn: Callable[..., Any], target: Callable[..., Any]
+    command: Callable[..., str],
+    spawn: Callable[..., Any],
+    target: Callable[..., Any],
+    wait_until: Callable[..., Any],
 ) -> None:
     assert "is no Python" in command("attach", spawn("sleep", "100").pid, code=1)
     ended = subprocess.Popen([sys.executable, "-c", ""])
@@ -278,6 +281,7 @@ def test_what_can_not_be_attached_to_is_named(
     assert f"there is no process {ended.pid}" in command("attach", ended.pid, code=1)
     child = target(STATES["asleep"])
     os.kill(child.pid, signal.SIGSTOP)
+    wait_until(lambda: ") T " in Path(f"/proc/{child.pid}/stat").read_text())
     said = command("attach", child.pid, code=1)
     assert f"process {child.pid} is stopped" in said
     assert f"kill -CONT {child.pid}" in said

@@ -57,7 +57,7 @@ def exchange(server: ControlServer, sent: bytes) -> dict[str, Any]:
     """What the server answers to raw bytes."""
     assert server.path is not None
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(300)
         connection.connect(str(server.path))
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)

@@ -71,7 +71,8 @@ def test_a_folder_that_others_may_write_to_is_not_used(tmp_path: Path) -> None:
 
 
 def test_one_process_leaves_at_a_time(tmp_path: Path) -> None:
-    family = Family(tmp_path / "run", "shop")
+    family = Family(tmp_path / "run", "shop", lambda: begun)
+    begun = (tmp_path / "run").stat().st_mtime
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:

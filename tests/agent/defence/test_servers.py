@@ -44,7 +44,7 @@ def wsgi(environ, start_response):
             time.sleep(0.01)
     for _ in range({"/greedy": 900, "/modest": 10}.get(path, 0)):
         kept.append(bytes(PIECE))
-    for _ in range(1000 if path == "/greedy" else 0):
+    while path == "/greedy" and not os.path.exists(os.environ["GO_ON"]):
         time.sleep(0.01)
     body = (str(heapwatch.ready()) if path == "/ready" else str(os.getpid())).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
@@ -61,7 +61,7 @@ async def asgi(scope, receive, send):
             await asyncio.sleep(0.01)
     for _ in range({"/greedy": 900, "/modest": 10}.get(path, 0)):
         kept.append(bytes(PIECE))
-    for _ in range(1000 if path == "/greedy" else 0):
+    while path == "/greedy" and not os.path.exists(os.environ["GO_ON"]):
         await asyncio.sleep(0.01)
     body = (str(heapwatch.ready()) if path == "/ready" else str(os.getpid())).encode()
     headers = [(b"content-length", b"%d" % len(body))]
@@ -172,7 +172,7 @@ def test_a_worker_that_drains_finishes_what_runs(
     wait_until((server.folder / "begun").exists, timeout=PATIENCE)
 
     pid = int((server.folder / "begun").read_text())
-    asking = Client(str(server.folder / "run"))
+    asking = Client(str(server.folder / "run"), timeout=PATIENCE)
     wait_until(lambda: asking.has_agent(pid), timeout=PATIENCE)
     assert main(["drain", str(pid), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -194,7 +194,8 @@ def test_a_worker_that_drains_finishes_what_runs(
 def server_ready(server: Server, pid: int) -> bool:
     """What the worker's own control socket says."""
     try:
-        return bool(Client(str(server.folder / "run")).call(pid, "stats")["agent"]["defence"]["ready"])
+        stats = Client(str(server.folder / "run"), timeout=PATIENCE).call(pid, "stats")
+        return bool(stats["agent"]["defence"]["ready"])
     except ControlError:
         return False
 
@@ -232,7 +233,7 @@ def test_main_process_and_strangers_do_not_drain(
     serve: Callable[..., Server], capsys: pytest.CaptureFixture[str], wait_until: Callable[..., Any]
 ) -> None:
     server = serve("sync")
-    asking = Client(str(server.folder / "run"))
+    asking = Client(str(server.folder / "run"), timeout=PATIENCE)
     wait_until(lambda: asking.has_agent(server.child.pid), timeout=PATIENCE)
     assert main(["drain", str(server.child.pid)]) == 1
     assert "serves no HTTP requests" in capsys.readouterr().err

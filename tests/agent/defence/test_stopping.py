@@ -197,7 +197,7 @@ def test_a_stop_reaches_only_the_request_that_is_meant(server: Server) -> None:
 
     def application(environ: Any, start: Any) -> list[bytes]:
         server.requests.last.held = HUGE
-        works(0.002 * (number % 10))
+        works(0.002 * (number % 10) if number else DEADLINE)
         return answers(environ, start)
 
     for number in range(150):  # noqa: B007  # the application reads it

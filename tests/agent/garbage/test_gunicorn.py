@@ -82,7 +82,7 @@ class Service:
     def ask(self, **params: str) -> dict[str, Any]:
         pid = self.worker()
         assert pid is not None
-        answer: dict[str, Any] = Client(str(self.runtime)).call(pid, "gc", **params)
+        answer: dict[str, Any] = Client(str(self.runtime), timeout=300).call(pid, "gc", **params)
         return answer
 
 

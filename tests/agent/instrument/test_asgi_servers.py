@@ -101,7 +101,7 @@ class WebSocket:
     """A client that speaks in turn with its server."""
 
     def __init__(self, port: int, path: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=90)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=300)
         self._protocol = WSConnection(ConnectionType.CLIENT)
         self._socket.sendall(self._protocol.send(Request(host="127.0.0.1", target=path)))
         assert isinstance(self._next(), AcceptConnection)

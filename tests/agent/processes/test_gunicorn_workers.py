@@ -171,7 +171,7 @@ def test_workers_get_an_agent_under_load_and_lose_no_request(
     gunicorn, port = serve([])
     answered = load(port)
     wait_until(lambda: len(set(answered)) == 2)
-    said = ask("attach", gunicorn.pid, "--children", "--service", "shop")
+    said = ask("attach", gunicorn.pid, "--children", "--service", "shop", "--timeout", 240)
     assert said.count("attached to process") == 3
     agents = {agent["pid"] for agent in json.loads(ask("ps", "--json"))}
     assert agents == {gunicorn.pid, *answered}

@@ -96,10 +96,11 @@ def test_another_program_is_said_to_be_one(doctor: Doctor) -> None:
 
 
 def test_a_process_that_does_not_answer_is_said_so_in_time(
-    service: Callable[..., int], doctor: Doctor
+    service: Callable[..., int], doctor: Doctor, wait_until: Callable[..., Any]
 ) -> None:
     pid = service("agent")
     os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: ") T " in Path(f"/proc/{pid}/stat").read_text())
     done = doctor(str(pid))
     os.kill(pid, signal.SIGCONT)
     assert "1. CRITICAL: The agent in the process doesn't answer" in done.stdout

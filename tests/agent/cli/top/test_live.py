@@ -77,8 +77,8 @@ class Terminal:
     def __init__(self, command: list[str], environ: dict[str, str]) -> None:
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 130, 0, 0))
             os.execvpe(command[0], command, environ)
-        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 130, 0, 0))
         self.raw = ""
 
     def wait(self, text: str, limit: float = 120.0) -> None:
