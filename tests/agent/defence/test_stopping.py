@@ -22,7 +22,7 @@ from heapwatch_wire.config import ConfigError
 
 LIMIT = 1000
 HUGE = 10 * LIMIT
-DEADLINE = 60.0
+DEADLINE = 240.0
 
 
 class Holding(Request):
