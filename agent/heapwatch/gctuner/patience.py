@@ -4,7 +4,9 @@ from __future__ import annotations
 
 STOPPED_SHARE = 0.0075
 """Part of the requests that collections may stop: fewer than 1 in 100, so the 99th percentile is no pause."""
-RETURN_SHARE = STOPPED_SHARE / 5
+RETURN_SHARE = 0.005
+HOPELESS_SHARE = 0.04
+"""Of ENOUGH requests: so many stopped are a judgement before these have ended."""
 ENOUGH = 1000
 """Requests that a judgement takes."""
 FROM_SHARE, TO_SHARE = 0.3, 0.75
@@ -64,7 +66,7 @@ class Patience:
         """
         self._requests += requests
         self._stopped += stopped
-        hopeless = self.pays and max(self._expected, self._stopped) > 2 * STOPPED_SHARE * ENOUGH
+        hopeless = self.pays and max(self._expected, self._stopped) > HOPELESS_SHARE * ENOUGH
         if not hopeless and (self._ended < ENOUGH or 0 < self._requests < ENOUGH):
             return False
         expected = self._expected / max(1, self._ended)

@@ -51,6 +51,7 @@ def test_it_does_not_wait_where_collections_stop_requests_all_the_same(patience:
 
 
 def test_what_is_clearly_bad_is_given_up_at_once(patience: Patience) -> None:
+    patience.room = ROOM // 4
     serve(patience, ENOUGH // 2, gap_every=0)
     assert patience.judge(ENOUGH // 2, 0)
 
