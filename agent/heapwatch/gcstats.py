@@ -75,7 +75,6 @@ class GcStats:
         self._collections = 0
         self.seconds = 0.0  # of all pauses
         self.suffered = 0.0  # seconds of pauses, times the requests that ran
-        self.stopped = 0  # requests that ran, summed over collections
         self.last_full = 0.0  # CPU time: what one costs, however busy the machine is
         self._full_began = 0.0
         self._before = gc.get_stats()
@@ -147,7 +146,6 @@ class GcStats:
         self._sums[generation] += pause
         self.seconds += pause
         self.suffered += pause * self._running
-        self.stopped += self._running
         self._place_counts[self._inside][bucket] += 1
         self._place_sums[self._inside] += pause
         if generation == GENERATIONS - 1:

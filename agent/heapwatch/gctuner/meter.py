@@ -19,12 +19,11 @@ LEAST_BYTES = 256.0
 @dataclass(frozen=True)
 class Figures:
     """What collections cost in a stretch of time. `seen` seconds of pauses that a request suffers on average
-    (0 without requests): a pause counts for each request that runs; `stopped` counts these. `share` of the
-    time; `rss` bytes at its end, `grown` bytes in it."""
+    (0 without requests): a pause counts for each request that runs. `share` of the time; `rss` bytes at its
+    end, `grown` bytes in it."""
 
     seconds: float
     requests: int
-    stopped: int
     seen: float
     share: float
     rss: int
@@ -72,7 +71,6 @@ class Meter:
         figures = Figures(
             seconds=seconds,
             requests=requests,
-            stopped=self._stats.stopped - self._stopped,
             seen=suffered / requests if requests else 0.0,
             share=total / seconds,
             rss=rss,
@@ -115,5 +113,5 @@ class Meter:
         self._since = self._clock()
         self._generations = now or list(self._stats.generations())
         self._requests = self._in_flight.begun
-        self._suffered, self._stopped = self._stats.suffered, self._stats.stopped
+        self._suffered = self._stats.suffered
         self._rss_before = self._rss() if rss is None else rss

@@ -22,8 +22,8 @@ class Patience:
     it. So the fewer run, the earlier it may come: at once where none does; and the more of them, the longer a
     better moment is waited for. Where gaps come before the young generation is full, hardly any request is
     ever stopped. Where they don't, waiting makes one long pause of several short ones: their mean gets
-    better, their 99th percentile worse. Which of both it is, is counted: while we wait, what collections
-    stopped; otherwise what they would have stopped, had we waited until `room` objects were there.
+    better, their 99th percentile worse. Which of both it is, is counted, whether we wait or not: the requests
+    that run when collections come which wait until `room` objects are there.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Patience:
         """Objects that a request leaves in it."""
         self._usual = 1.0
         self._waiting = 0.0
-        self._start()
+        self._ended = self._expected = 0
 
     def ended(self, running: int) -> None:
         """A request has ended and `running` run still; threads may lose a count of each other's."""
@@ -58,23 +58,12 @@ class Patience:
         crowd = min(1.0, running / max(1.0, self._usual))
         return young * (FROM_SHARE + (TO_SHARE - FROM_SHARE) * crowd)
 
-    def judge(self, requests: int, stopped: int) -> bool:
-        """Decide anew whether waiting pays, when enough requests have ended; whether that has changed.
-
-        Of `requests`, all since the last call, `stopped` were stopped by collections while the tuner acted:
-        what counts while we wait. Both are 0 where it didn't act.
-        """
-        self._requests += requests
-        self._stopped += stopped
-        hopeless = self.pays and max(self._expected, self._stopped) > HOPELESS_SHARE * ENOUGH
-        if not hopeless and (self._ended < ENOUGH or 0 < self._requests < ENOUGH):
+    def judge(self) -> bool:
+        """Decide anew whether waiting pays, once enough requests have ended; whether that has changed."""
+        hopeless = self.pays and self._expected > HOPELESS_SHARE * ENOUGH
+        if not hopeless and self._ended < ENOUGH:
             return False
-        expected = self._expected / max(1, self._ended)
-        measured = self._stopped / max(1, self._requests) if self.pays else 0.0
-        self.stopped_share = max(expected, measured)
-        self._start()
+        self.stopped_share = self._expected / self._ended
+        self._ended = self._expected = 0
         before, self.pays = self.pays, self.stopped_share <= (STOPPED_SHARE if self.pays else RETURN_SHARE)
         return self.pays != before
-
-    def _start(self) -> None:
-        self._ended = self._expected = self._requests = self._stopped = 0

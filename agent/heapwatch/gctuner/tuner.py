@@ -212,7 +212,7 @@ class Tuner:
 
     def _review(self) -> None:
         rates, figures = self._meter.turn()
-        self._watch_patience(rates, figures)
+        self._watch_patience(rates)
         plan = make_plan(rates, self._controls.natural, self.limits, self._patience.pays)
         self.rates = rates
         if self._trial is not None:
@@ -225,14 +225,11 @@ class Tuner:
         elif self._trial is not None or self._ready():
             self._follow(plan, figures)
 
-    def _watch_patience(self, rates: Rates, figures: Figures) -> None:
+    def _watch_patience(self, rates: Rates) -> None:
         patience = self._patience
         patience.room = young_room(rates, self._controls.natural, self.limits)
         patience.per_request = rates.per_request or patience.per_request
-        if self._trial is None:
-            patience.judge(0, 0)
-        else:
-            patience.judge(figures.requests, figures.stopped)
+        patience.judge()
 
     def _ready(self) -> bool:
         began = self._clock() - self._window
