@@ -427,24 +427,30 @@ def supported(implementation: str, version: tuple[int, int], without_gil: bool) 
     return implementation == "cpython" and (3, 11) <= version <= (3, 13) and not without_gil
 
 
+def unavailable() -> str:
+    """Why this Python can't load the extension, and what to do; "" where it can."""
+    mend = "reinstall heapwatch where there is a C compiler"
+    if not supported(sys.implementation.name, sys.version_info[:2], "t" in sys.abiflags):
+        return f"this Python ({sys.version.split()[0]}) is none of {SUPPORTED}: run one of these"
+    try:
+        native = _extension()
+    except ImportError as error:
+        return f"the C extension can't be loaded ({error}): {mend}"
+    if not hasattr(native, "export"):  # the folder of the C sources, found as a namespace package
+        return f"the C extension is not built: {mend}"
+    return ""
+
+
 def open_sampler(interval: int, max_depth: int, labels: Labels | None = None) -> Sampler:
     """A started sampler with `interval` mean bytes between samples; a NullSampler where it can't run.
 
     `labels` are those of an earlier sampler of this process, whose samples live on.
     """
     labels = Labels() if labels is None else labels
-    mend = "reinstall heapwatch where there is a C compiler"
-    if not supported(sys.implementation.name, sys.version_info[:2], "t" in sys.abiflags):
-        return NullSampler(
-            f"this Python ({sys.version.split()[0]}) is none of {SUPPORTED}: run one of these", labels
-        )
-    try:
-        native = _extension()
-    except ImportError as error:
-        return NullSampler(f"the C extension can't be loaded ({error}): {mend}", labels)
-    if not hasattr(native, "export"):  # the folder of the C sources, found as a namespace package
-        return NullSampler(f"the C extension is not built: {mend}", labels)
-    sampler = NativeSampler(native, interval, max_depth, labels)
+    reason = unavailable()
+    if reason:
+        return NullSampler(reason, labels)
+    sampler = NativeSampler(_extension(), interval, max_depth, labels)
     try:
         sampler.start()
     except (RuntimeError, ValueError) as error:

@@ -113,6 +113,7 @@ def _parser(arguments: Sequence[str], plugins: Mapping[str, EntryPoint]) -> argp
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, help=version.HELP)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in OWN.items():
         _add(commands, name, command, extra="")
@@ -122,6 +123,17 @@ def _parser(arguments: Sequence[str], plugins: Mapping[str, EntryPoint]) -> argp
     for name in sorted(wanted & plugins.keys()):
         _add_plugin(commands, plugins[name])
     return parser
+
+
+class _Version(argparse.Action):
+    """Ends the command with its version; argparse's own would look for it on every call."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        print(version.line())
+        parser.exit()
 
 
 def _add_plugin(commands: argparse._SubParsersAction[argparse.ArgumentParser], point: EntryPoint) -> None:

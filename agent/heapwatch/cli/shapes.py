@@ -274,5 +274,10 @@ SHAPES: Mapping[str, Any] = {
     "pause": {"PID": _SAMPLING},
     "resume": {"PID": _SAMPLING},
     "leaktest": _LEAKTEST,
-    "version": {"heapwatch": "text", "python": "text", "sampler": "true|false: built"},
+    "version": {
+        "heapwatch": "text",
+        "python": "text",
+        "sampler": "true|false: loads",
+        "no_sampler": "text: why it doesn't",
+    },
 }

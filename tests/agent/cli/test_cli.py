@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -239,4 +241,21 @@ def test_the_list_of_commands_says_where_to_begin(capsys: pytest.CaptureFixture[
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["version", "--json"]) == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"heapwatch", "python", "sampler"}
+    told = json.loads(capsys.readouterr().out)
+    assert (told["heapwatch"], told["python"]) == (metadata.version("heapwatch"), platform.python_version())
+    assert told["sampler"] is not bool(told["no_sampler"])
+    assert main(["version"]) == 0
+    line = capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, line)
+    assert line.startswith(f"heapwatch {told['heapwatch']}, Python {told['python']}, ")
+    assert line.count("\n") == 1
+
+
+def test_the_version_says_why_the_sampler_does_not_load(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "heapwatch._sampler", None)
+    assert main(["version"]) == 0
+    assert "no sampler: the C extension can't be loaded" in capsys.readouterr().out

@@ -1,34 +1,43 @@
-"""`heapwatch version`."""
+"""`heapwatch version`, and `heapwatch --version`."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import platform
 from importlib import metadata
 
 from heapwatch_wire.shapes import print_json
 
 from heapwatch.cli.options import add_json, explain
+from heapwatch.sampler import unavailable
 
-HELP = "show the versions of Heapwatch and Python, and whether the sampler is built"
+HELP = "show the versions of Heapwatch and Python, and whether the sampler loads"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
-    explain(parser, "  heapwatch version")
+    explain(parser, "  heapwatch version\n  heapwatch --version        the same")
 
 
 def run(args: argparse.Namespace) -> int:
-    sampler = importlib.util.find_spec("heapwatch._sampler")
-    built = sampler is not None and sampler.has_location
-    try:
-        version = metadata.version("heapwatch")
-    except metadata.PackageNotFoundError:
-        version = "not installed (run from its source tree)"
     if args.json:
-        print_json({"heapwatch": version, "python": platform.python_version(), "sampler": built})
+        reason = unavailable()
+        own = {"heapwatch": _installed(), "python": platform.python_version()}
+        print_json({**own, "sampler": not reason, "no_sampler": reason})
     else:
-        state = "built" if built else "not built"
-        print(f"heapwatch {version}, Python {platform.python_version()}, sampler {state}")
+        print(line())
     return 0
+
+
+def line() -> str:
+    """The versions and the state of the sampler."""
+    reason = unavailable()
+    sampler = f"no sampler: {reason}" if reason else "sampler loads"
+    return f"heapwatch {_installed()}, Python {platform.python_version()}, {sampler}"
+
+
+def _installed() -> str:
+    try:
+        return metadata.version("heapwatch")
+    except metadata.PackageNotFoundError:
+        return "not installed (run from its source tree)"
