@@ -57,9 +57,9 @@ class CgroupReader:
 
     def _find(self, membership: str, mounts: str, root: Path) -> None:
         paths: dict[str, str] = {}
-        for line in membership.splitlines():
-            _, controllers, path = line.split(":", 2)
-            paths.update(dict.fromkeys(controllers.split(","), path))
+        for fields in (line.split(":", 2) for line in membership.splitlines()):
+            if len(fields) == 3:
+                paths.update(dict.fromkeys(fields[1].split(","), fields[2]))
         # On hybrid systems both are mounted; the memory controller is in one of them only.
         self._v2 = "memory" not in paths
         branch = paths.get("" if self._v2 else "memory")

@@ -134,5 +134,13 @@ def test_no_memory_cgroup_is_no_error(world: World, membership: str, mounts: str
     assert world.memory() is None
 
 
+def test_a_line_of_another_form_is_skipped(world: World) -> None:
+    world.process("nonsense\n\n1:2\n0::/\n", V2_MOUNT.format(root="/"))
+    world.group("sys/fs/cgroup")
+    memory = world.memory()
+    assert memory is not None
+    assert memory.usage == 1000000
+
+
 def test_no_proc_is_no_error(tmp_path: Path) -> None:
     assert CgroupReader(tmp_path / "none", tmp_path).memory() is None
