@@ -1,30 +1,45 @@
 """The process that runs the user's file: `python -m heapwatch.leaktest.child`.
 
-Arguments: a pipe's file descriptor, the plan as JSON, and LD_PRELOAD for processes that the file starts. It
-writes one JSON object a line to the pipe: {"done": steps, "of": steps} now and then, last {"report": ...} or
-{"error": text}.
+Arguments: file descriptors of a pipe and of a `Position`, the plan as JSON, and LD_PRELOAD for processes that
+the file starts. It writes one JSON object a line to the pipe: {"done": steps, "of": steps} now and then, last
+{"report": ...} or {"error": text}.
+
+It is started with SIGINT blocked: whoever types Ctrl-C while it starts wants no traceback of that.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
 from heapwatch.leaktest.plan import Plan
+from heapwatch.leaktest.position import Position
 from heapwatch.leaktest.program import Broken
 from heapwatch.leaktest.report import to_json
 from heapwatch.leaktest.session import test_file
 
+INTERRUPTED = 130
+
 
 def main(arguments: list[str]) -> int:
     """Run the plan; 0 when there is a report."""
-    descriptor = int(arguments[0])
-    plan = Plan(**json.loads(arguments[1]))
+    pipe, shared, plan, preload = arguments
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        return _test(int(pipe), int(shared), Plan(**json.loads(plan)), preload)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _test(descriptor: int, shared: int, plan: Plan, preload: str) -> int:
     os.set_inheritable(descriptor, False)
+    position = Position(shared)
+    os.close(shared)
     os.environ.pop("LD_PRELOAD", None)
-    if arguments[2]:
-        os.environ["LD_PRELOAD"] = arguments[2]
+    if preload:
+        os.environ["LD_PRELOAD"] = preload
     with os.fdopen(descriptor, "w", encoding="utf-8") as pipe:
 
         def tell(message: dict[str, object]) -> None:
@@ -32,7 +47,7 @@ def main(arguments: list[str]) -> int:
             pipe.flush()
 
         try:
-            report = test_file(plan, lambda done, of: tell({"done": done, "of": of}))
+            report = test_file(plan, lambda done, of: tell({"done": done, "of": of}), position)
             tell({"report": to_json(report)})
         except Broken as error:
             tell({"error": str(error)})

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 STEPS = 2000
+TIMEOUT = 60.0
 SEGMENTS = 25
 MAX_EXTENSION = 3
 FLOOR = 8.0
@@ -22,13 +23,15 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|B|KiB|MiB|kB|MB)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: `steps` are measured, after `warmup` ones."""
+    """What to run: `steps` are measured, after `warmup` ones; each, setup() and loading may take `timeout`
+    seconds, 0 for any."""
 
     file: str
     steps: int = STEPS
     warmup: int = STEPS // 5
     seed: int | None = None
     floor: float = FLOOR
+    timeout: float = TIMEOUT
 
     @property
     def segment(self) -> int:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from heapwatch.leaktest.position import ELSEWHERE, LOADING, SETUP, Position
+
 
 class Broken(Exception):
     """The user's file can't be run; the text says where and why."""
@@ -21,17 +23,21 @@ class Broken(Exception):
 class Program:
     """A file with `step(i)` and, if it likes, `setup()`; both may be coroutine functions.
 
-    Raises Broken when it can't be loaded or has no step.
+    `position` is told what runs. Raises Broken when it can't be loaded or has no step.
     """
 
-    def __init__(self, file: str, seed: int | None) -> None:
+    def __init__(self, file: str, seed: int | None, position: Position) -> None:
         self._file = file
+        self._position = position
         self._loop: asyncio.AbstractEventLoop | None = None
         self._seed(seed)
+        position.now = LOADING
         try:
             self.module = _load(Path(file).resolve())
         except (Exception, SystemExit) as error:
             raise Broken(f"{file} can't be loaded:\n{_story(error)}") from None
+        finally:
+            position.now = ELSEWHERE
         step = self._callable("step")
         if step is None:
             raise Broken(f"{file} has no step(i): define the unit of work as `def step(i): ...`")
@@ -44,20 +50,26 @@ class Program:
         setup = self._callable("setup")
         if setup is None:
             return
+        self._position.now = SETUP
         try:
             setup()
         except (Exception, SystemExit) as error:
             raise Broken(f"setup() of {self._file} failed:\n{_story(error)}") from None
+        finally:
+            self._position.now = ELSEWHERE
 
     def run(self, first: int, count: int) -> None:
         """Steps `first` to `first + count - 1`."""
-        step = self._step
+        step, position = self._step, self._position
         i = first
         try:
             for i in range(first, first + count):
+                position.now = i
                 step(i)
         except (Exception, SystemExit) as error:
             raise Broken(f"step({i}) of {self._file} failed:\n{_story(error)}") from None
+        finally:
+            position.now = ELSEWHERE
 
     def _callable(self, name: str) -> Callable[..., Any] | None:
         found = getattr(self.module, name, None)

@@ -5,23 +5,32 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from io import RawIOBase
 from pathlib import Path
+from typing import Any
 
 import heapwatch_wire
 
 import heapwatch
 from heapwatch.leaktest.plan import Plan
+from heapwatch.leaktest.position import ELSEWHERE, Position, named, shared_file
 from heapwatch.leaktest.report import Report, from_json
 from heapwatch.preload import CannotPreload, native_library, preload
 
 PRELOAD = "LD_PRELOAD"
+LOOK = 0.1
+"""Seconds between two looks at whether the child hangs."""
+_PIPE = 1 << 16
 END_WITHIN = 5.0
 """Seconds that the child's own exit handlers may take after its report."""
+END_INTERRUPTED_WITHIN = 1.0
 
 
 class TestFailed(Exception):
@@ -32,46 +41,109 @@ class TestFailed(Exception):
         self.mend = mend
 
 
+class TimedOut(TestFailed):
+    """The child is where it was for longer than the plan allows."""
+
+
 def run(plan: Plan, progress: Callable[[int, int], None]) -> Report:
-    """The report on the plan's file, run in a child process of the same Python.
+    """The report on the plan's file, run in a child process of the same Python, which has ended then.
 
     What the file prints goes to stderr. Raises TestFailed when there is no verdict.
     """
     if not Path(plan.file).is_file():
         raise TestFailed(f"{plan.file}: no such file", "name a Python file that defines step(i)")
+    shared = shared_file()
+    try:
+        position = Position(shared)
+        child, pipe = _start(plan, shared)
+    finally:
+        os.close(shared)
+    patience = END_WITHIN
+    try:
+        with os.fdopen(pipe, "rb", buffering=0) as stream:
+            return _report(stream, child, plan, progress, Watch(plan, position))
+    except TimedOut:
+        patience = 0.0
+        raise
+    except KeyboardInterrupt:  # typed at a terminal, it reached the child as well
+        patience = END_INTERRUPTED_WITHIN
+        raise
+    finally:
+        _end(child, patience)
+
+
+class Watch:
+    """Raises TimedOut when loading the file, its setup() or one step takes longer than the plan allows."""
+
+    def __init__(self, plan: Plan, position: Position) -> None:
+        self._plan = plan
+        self._position = position
+        self._seen = ELSEWHERE
+        self._since = 0.0
+
+    def look(self, now: float) -> None:
+        """Where the child is at `now`, in monotonic seconds."""
+        position, limit = self._position.now, self._plan.timeout
+        if position == ELSEWHERE or position != self._seen:
+            self._seen, self._since = position, now
+        elif limit and now - self._since > limit:
+            raise TimedOut(
+                f"{named(position)} {self._plan.file} took longer than {limit:g} s",
+                "give it more with --timeout SECONDS; 0 is no limit",
+            )
+
+
+def _start(plan: Plan, shared: int) -> tuple[subprocess.Popen[bytes], int]:
+    """The child, and where to read what it tells."""
     reading, writing = os.pipe()
     environment = _environment(plan)
     # The child puts back what was preloaded, for processes that the file starts.
     present = environment.get(PRELOAD, "")
     with contextlib.suppress(CannotPreload):  # Then malloc's level says whether C code leaks, but not where.
         environment[PRELOAD] = preload(native_library(), present=present)
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "heapwatch.leaktest.child",
-        str(writing),
-        json.dumps(asdict(plan)),
-        present,
-    ]
+    arguments = [str(writing), str(shared), json.dumps(asdict(plan)), present]
+    command = [sys.executable, "-P", "-m", "heapwatch.leaktest.child", *arguments]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        child = subprocess.Popen(command, pass_fds=[writing], stdout=sys.stderr.fileno(), env=environment)
+        child = subprocess.Popen(
+            command, pass_fds=[writing, shared], stdout=sys.stderr.fileno(), env=environment
+        )
     finally:
         os.close(writing)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return child, reading
+
+
+def _report(
+    pipe: RawIOBase,
+    child: subprocess.Popen[bytes],
+    plan: Plan,
+    progress: Callable[[int, int], None],
+    watch: Watch,
+) -> Report:
+    """Pass on the progress until there is a report."""
     steps = 0
-    try:
-        with os.fdopen(reading, encoding="utf-8") as pipe:
-            for line in pipe:
-                message = json.loads(line)
-                if "report" in message:
-                    return from_json(message["report"])
-                if "error" in message:
-                    raise TestFailed(message["error"])
-                steps = message["done"]
-                progress(steps, message["of"])
-        raise _ended(child.wait(), steps, plan)
-    finally:
-        _end(child)
+    for message in _messages(pipe, watch):
+        if "report" in message:
+            return from_json(message["report"])
+        if "error" in message:
+            raise TestFailed(message["error"])
+        steps = message["done"]
+        progress(steps, message["of"])
+    raise _ended(child.wait(), steps, plan)
+
+
+def _messages(pipe: RawIOBase, watch: Watch) -> Iterator[dict[str, Any]]:
+    """What the child tells, while the watch has nothing to say."""
+    begun = b""
+    while True:
+        while not select.select([pipe], [], [], LOOK)[0]:
+            watch.look(time.monotonic())
+        told = pipe.read(_PIPE)
+        if not told:
+            return
+        *lines, begun = (begun + told).split(b"\n")
+        yield from map(json.loads, lines)
 
 
 def _environment(plan: Plan) -> dict[str, str]:
@@ -95,10 +167,12 @@ def _ended(code: int, steps: int, plan: Plan) -> TestFailed:
     return TestFailed(f"{plan.file} ended its process with exit code {code} {after}")
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes], within: float) -> None:
     """Let the child finish, then make it."""
     try:
-        child.wait(END_WITHIN)
+        child.wait(within)
     except subprocess.TimeoutExpired:
+        pass
+    finally:
         child.kill()
         child.wait()

@@ -18,6 +18,7 @@ from heapwatch.leaktest.culprits import describe, find
 from heapwatch.leaktest.lines import located
 from heapwatch.leaktest.measure import BEFORE, Recorder
 from heapwatch.leaktest.plan import DEPTH, Plan
+from heapwatch.leaktest.position import Position
 from heapwatch.leaktest.program import Broken, Program
 from heapwatch.leaktest.report import Kind, LeakSite, Report
 from heapwatch.leaktest.sites import Site, judge_native, judge_sites
@@ -50,9 +51,9 @@ class Steps(Protocol):
     def run(self, first: int, count: int) -> None: ...
 
 
-def test_file(plan: Plan, progress: Progress) -> Report:
+def test_file(plan: Plan, progress: Progress, position: Position) -> Report:
     """Load the plan's file, run it and judge; Broken when it can't be run."""
-    program = Program(plan.file, plan.seed)
+    program = Program(plan.file, plan.seed, position)
     sampler = started_sampler()
     program.setup()
     return Session(plan, program, sampler, progress).run()

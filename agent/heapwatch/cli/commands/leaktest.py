@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 
@@ -10,7 +11,7 @@ from heapwatch_wire.shapes import print_json
 
 from heapwatch.cli.leaktest_text import text
 from heapwatch.cli.options import add_json, explain
-from heapwatch.leaktest.plan import STEPS, Plan, default_warmup
+from heapwatch.leaktest.plan import STEPS, TIMEOUT, Plan, default_warmup
 from heapwatch.leaktest.report import to_json
 from heapwatch.leaktest.runner import TestFailed
 from heapwatch.leaktest.runner import run as run_test
@@ -24,7 +25,8 @@ EXAMPLES = """\
 The file defines what to run:
   def setup(): ...        once, before the first step (may be left out)
   def step(i): ...        one unit of work; i counts from 0; may be async
-What the file prints goes to stderr. Exit code: 0 no leak, 1 leak, 2 it could not be tested.
+What the file prints goes to stderr. Exit code: 0 no leak, 1 leak, 2 it could not be tested,
+130 interrupted (Ctrl-C).
 """
 _BAR = 30
 _REDRAWN_EVERY = 0.1
@@ -46,6 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="steps before measuring, to fill caches and pools (default: a fifth of the steps)",
     )
     parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=TIMEOUT,
+        metavar="SECONDS",
+        help=f"what loading the file, setup() or one step may take; 0: no limit (default: {TIMEOUT:g})",
+    )
+    parser.add_argument(
         "--fixed-seed",
         type=_count,
         metavar="N",
@@ -57,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     warmup = default_warmup(args.steps) if args.warmup is None else args.warmup
-    plan = Plan(args.file, args.steps, warmup, args.fixed_seed)
+    plan = Plan(args.file, args.steps, warmup, args.fixed_seed, timeout=args.timeout)
     bar = _Bar(sys.stderr.isatty())
     try:
         report = run_test(plan, bar.show)
@@ -67,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
         if error.mend:
             print(f"  {error.mend}", file=sys.stderr)
         return 2
-    bar.clear()
+    finally:
+        bar.clear()
     if args.json:
         print_json(to_json(report))
     else:
@@ -108,3 +118,13 @@ def _count(value: str) -> int:
     if not value.isdecimal():
         raise argparse.ArgumentTypeError(f"{value!r} is no number: give 0 or more")
     return int(value)
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{value!r} is no time: give seconds, 0 for no limit")
+    return seconds
