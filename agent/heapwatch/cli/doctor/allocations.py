@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +26,9 @@ LONGEST = 30
 """Seconds that memray may stay: its file grows with each allocation."""
 
 _LINES = 5
-_ATTACHING = 120.0
+ATTACHING = 120.0
+ENDING = 20.0
+"""Seconds that a debugger may take to get in, and to let go of the process when that takes too long."""
 _LEAVING = 10.0
 _PROC = Path("/proc")
 
@@ -42,7 +45,13 @@ def can_watch(find: Find = find_command) -> bool:
     return find("memray") is not None and (find("gdb") or find("lldb")) is not None
 
 
-def watch_allocations(pid: int, seconds: int, find: Find = find_command) -> tuple[Allocated, ...]:
+def watch_allocations(
+    pid: int,
+    seconds: int,
+    find: Find = find_command,
+    attaching: float = ATTACHING,
+    ending: float = ENDING,
+) -> tuple[Allocated, ...]:
     """The lines that allocated most in process `pid` in so many `seconds`, kept or not.
 
     Failure when something is missing or the process can't be looked into: then it is as it was.
@@ -52,10 +61,10 @@ def watch_allocations(pid: int, seconds: int, find: Find = find_command) -> tupl
         file = Path(folder, "allocations.bin")
         _let_write(pid, folder)
         words = ["attach", "--trace-python-allocators", "--duration", str(seconds), "-o", str(file)]
-        _call([memray, *words, str(pid)], _ATTACHING)
+        _call([memray, *words, str(pid)], attaching, ending)
         _wait_until_closed(pid, file, seconds + _LEAVING)
         told = file.with_suffix(".json")
-        _call([memray, "stats", "--json", "-n", str(_LINES), "-o", str(told), str(file)], _ATTACHING)
+        _call([memray, "stats", "--json", "-n", str(_LINES), "-o", str(told), str(file)], attaching, ending)
         return read_statistics(told.read_text())
 
 
@@ -95,25 +104,44 @@ def _let_write(pid: int, folder: str) -> None:
         os.chown(folder, owner.st_uid, owner.st_gid)
 
 
-def _call(command: Sequence[str], limit: float) -> None:
+def _call(command: Sequence[str], limit: float, ending: float) -> None:
     """Run it; Failure with its last words when it fails or lasts longer than `limit` seconds."""
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as running:
+    # Into a file: one that is left alone must not die of a pipe that nobody reads.
+    with tempfile.TemporaryFile() as output:
+        running = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
-            said = running.communicate(timeout=limit)[0]
+            running.wait(limit)
         except subprocess.TimeoutExpired:
-            # Not SIGKILL: a debugger that is killed leaves breakpoints behind, and the process dies of them.
-            os.killpg(running.pid, signal.SIGTERM)
-            said = f"memray did not get into the process within {limit:g} seconds"
+            _make_end(running, ending)
+            raise Failure(f"memray did not get into the process within {limit:g} seconds") from None
+        except KeyboardInterrupt:
+            _make_end(running, ending)
+            raise
+        output.seek(0)
+        said = output.read().decode(errors="replace")
     if running.returncode:
         last = said.strip().splitlines()[-1:] or ["no reason given"]
         raise Failure(f"memray: {last[0]}", _mend(said))
+
+
+def _make_end(running: subprocess.Popen[bytes], ending: float) -> None:
+    """Ask memray and its debugger to let go; Failure when they don't within `ending` seconds."""
+    # Not SIGKILL: a debugger that is killed leaves breakpoints behind, and the process dies of them.
+    os.killpg(running.pid, signal.SIGTERM)
+    try:
+        running.wait(ending)
+    except subprocess.TimeoutExpired:
+        threading.Thread(target=running.wait, daemon=True).start()  # it is no zombie when it ends after all
+        raise Failure(
+            f"memray's debugger does not let go of the process: process group {running.pid} runs on",
+            f"wait for it; kill -9 -{running.pid} ends it, but the process may die of that",
+        ) from None
 
 
 def _mend(said: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -83,6 +84,24 @@ def test_a_failure_of_memray_is_passed_on(says: str, said: str, mend: str, tmp_p
     told = words_of(memray=str(memray), gdb="/gdb")
     assert said in told[0]
     assert mend in told[1]
+
+
+def test_a_debugger_that_does_not_let_go_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    memray = tmp_path / "memray"
+    memray.write_text("#!/bin/sh\nexec sleep 600\n")
+    memray.chmod(0o700)
+    tools = {"memray": str(memray), "gdb": "/gdb"}
+    with pytest.raises(Failure, match=r"did not get into the process within 0\.1 seconds"):
+        watch_allocations(os.getpid(), 1, tools.get, attaching=0.1)
+    usual = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which what is started inherits
+    try:
+        with pytest.raises(Failure, match="runs on") as failed:
+            watch_allocations(os.getpid(), 1, tools.get, attaching=0.1, ending=0.1)
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+    group = int(str(failed.value).split()[-3])
+    assert f"kill -9 -{group}" in failed.value.mend
+    os.killpg(group, signal.SIGKILL)
 
 
 def test_only_a_process_that_is_named_and_has_no_agent_is_changed(
