@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from _random import Random  # the module random takes 80 KB more
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from heapwatch.budget import LOOK, SamplingBudget
 from heapwatch.cgroup import CgroupReader
 from heapwatch.control.server import ControlServer
 from heapwatch.delivery import Courier
+from heapwatch.dice import Random
 from heapwatch.failures import Failures
 from heapwatch.gcstats import GcStats
 from heapwatch.gctuner.controls import Controls

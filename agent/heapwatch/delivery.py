@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from _random import Random  # the module random takes 80 KB more
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from heapwatch_wire.config import ConfigError
 from heapwatch_wire.settings import AgentSettings
 
 from heapwatch.compressing import gzip
+from heapwatch.dice import Random
 from heapwatch.failures import Failures
 from heapwatch.post import Connection, NoAnswer, PlainConnection, SecureConnection
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from _random import Random  # the module random takes 80 KB more
 from collections import deque
 from typing import NamedTuple
 
+from heapwatch.dice import Random
 from heapwatch.gcstats import GcStats
 from heapwatch.instrument.distribution import Trace
 from heapwatch.instrument.endpoints import Ended, Endpoint, Endpoints, Kind, Totals
@@ -46,7 +46,7 @@ class Requests:
         self.in_flight = InFlight()
         self.gc = GcStats() if gc is None else gc
         self.observations: deque[Observation] | None = None
-        self.chance = Random().random  # not the host's, which it may have seeded
+        self.chance = Random().random
         self.cpu_share = 1.0
         self.guard: Guard | None = None
         self.reset(sampler)

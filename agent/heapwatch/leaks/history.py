@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from _random import Random  # the module random takes 80 KB more
 from array import array
 from heapq import nlargest
 from itertools import islice
 
 from heapwatch_wire.sites import Frame
 
+from heapwatch.dice import Random
 from heapwatch.leaks.sites import Levels
 
 MAX_SITES = 256
@@ -38,7 +38,7 @@ class History:
         self._max_sites = max_sites
         self._max_points = max_points
         self._max_candidates = max_candidates
-        self._lots = Random(1)  # Not the service's own generator.
+        self._lots = Random(1)
         self._times = array("d")
         self._lowest: dict[Frame, float] = {}
         self._bytes: dict[Frame, array[float]] = {}
