@@ -33,7 +33,7 @@ from typing import Any
 from heapwatch.cli.commands.run import BOOTSTRAP
 
 from benchmarks.cgroups import MemoryCgroup, NoCgroup, memory_cgroup
-from benchmarks.results import Result, Table, aligned, record
+from benchmarks.results import Result, Table, record, show
 from benchmarks.servers import free_ports, stop, wait_for
 
 APP = Path(__file__).with_name("defence_app.py")
@@ -295,7 +295,7 @@ def main() -> int:
         command = f"python -m benchmarks.defence --seconds {args.seconds:g}"
         record(Result("defence", 70, "Defence", __doc__.split("\n\n")[2], command, [shown], found))
     else:
-        print(aligned([shown.columns, *shown.rows]))
+        show(shown)
     return 0
 
 

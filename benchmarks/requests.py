@@ -1,6 +1,6 @@
 """What attribution costs a request: applications that do next to nothing, measured and not, in alternation.
 
-    python -m benchmarks.requests [--rounds 1000] [--requests 10] [--no-instructions]
+    python -m benchmarks.requests [--rounds 1000] [--requests 10] [--no-instructions] [--record]
 
 No server, no network: one thread calls the application, in short blocks with ours and without, in random
 order. The sampler runs in both, at its default interval. A round is a block of each, a millisecond apart, so
@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks import children
 from benchmarks.request_cases import CASES, Case, Handle, sampling
-from benchmarks.results import Result, Table, record, versions
+from benchmarks.results import Result, Table, record, show, versions
 
 LIMIT = 15.0
 """Microseconds that attribution may add to a request."""
@@ -97,6 +97,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1000, help="blocks of each kind (default: 1000)")
     parser.add_argument("--requests", type=int, default=10, help="requests of a block (default: 10)")
     parser.add_argument("--no-instructions", action="store_true", help="count none, which takes minutes")
+    parser.add_argument("--record", action="store_true", help="write the figures to benchmarks/results")
     args = parser.parse_args()
     counts = not args.no_instructions and shutil.which("valgrind") is not None
     chance = random.Random(1)
@@ -108,11 +109,15 @@ def main() -> int:
     about = " ".join((__doc__ or "").split("\n\n", 2)[2].split())
     columns = ["", "without, µs", "ours, quiet, µs", "ours, all, µs", "instructions without", "ours"]
     rows = [row(name, found, counted.get(name)) for name, found in data.items()]
-    command = f"python -m benchmarks.requests --rounds {args.rounds} --requests {args.requests}"
+    command = f"python -m benchmarks.requests --rounds {args.rounds} --requests {args.requests} --record"
     machine = versions("flask", "sqlalchemy")
     table = Table("Attribution per request", columns, rows)
     kept = {"quiet": {name: quiet(found) for name, found in data.items()}, "instructions": counted}
-    record(Result("requests", 60, "What attribution costs a request", about, command, [table], kept, machine))
+    title = "What attribution costs a request"
+    if args.record:
+        record(Result("requests", 60, title, about, command, [table], kept, machine))
+    else:
+        show(table)
     return int(max(added(quiet(found)) for name, found in data.items() if HEAVY not in name) > LIMIT)
 
 

@@ -77,10 +77,15 @@ def commit() -> str:
     return done.stdout.strip() + ("+" if changed else "")
 
 
+def show(table: Table) -> None:
+    """Print it."""
+    print(f"\n{table.caption}\n{aligned([table.columns, *table.rows])}")
+
+
 def record(result: Result) -> None:
     """Print the tables and write the file."""
     for table in result.tables:
-        print(f"\n{table.caption}\n{aligned([table.columns, *table.rows])}")
+        show(table)
     about = {"recorded": time.strftime("%Y-%m-%d"), "commit": commit(), "machine": machine() | result.machine}
     path = RESULTS / f"{result.name}.json"
     path.parent.mkdir(exist_ok=True)
