@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SITES_LOOKED_AT = 3
 TIMEOUT = 600
 _EXTENSION = re.compile(r"\((?:C|C\+\+|Cython|Rust) ext\)")
+_PACKAGES = re.compile(r"^.*/(?:site-packages|lib/python3\.\d+)/")
 _DOTTED = re.compile(r"\w+(?:\.\w+)+")
 _HELD_BY_C = ("C-level", "native")
 
@@ -134,7 +135,9 @@ def run_case(machinery: Any, packages: str, folder: Path, variant: str) -> Outco
     took = (time.perf_counter() - started, _cpu_of_children() - cpu)
     expected = not fixed and facts.get("expected") != "no-leak"
     report = json.loads(done.stdout) if done.returncode in (0, 1) else None
-    return _compare(folder.name, variant, facts, expected, report, took, done.stderr[-300:])
+    data = folder.parents[1]
+    error = done.stderr.replace(f"{data}/", "")[-300:]
+    return _compare(folder.name, variant, facts, expected, report, took, error, data)
 
 
 def summarize(results: list[Outcome]) -> dict[str, Any]:
@@ -166,6 +169,7 @@ def _compare(
     report: Mapping[str, Any] | None,
     took: tuple[float, float],
     error: str,
+    data: Path,
 ) -> Outcome:
     sites = report["sites"] if report else []
     judged = expected and report is not None and bool(sites)
@@ -178,7 +182,7 @@ def _compare(
         kind=report["kind"] if report else "",
         bytes_per_step=report["bytes_per_step"] if report else 0.0,
         known_bytes_per_step=facts.get("bytes_per_step") if expected else None,
-        culprit=_place(sites[0]) if sites else "",
+        culprit=_place(sites[0], data) if sites else "",
         culprit_first=matches[0] if judged else None,
         culprit_named=any(matches) if judged else None,
         holder_named=_holder_named(sites, facts) if judged else None,
@@ -272,8 +276,10 @@ def _variants(cases: Path, wanted: set[str]) -> Iterator[tuple[Path, str]]:
             yield folder, "fixed"
 
 
-def _place(site: Mapping[str, Any]) -> str:
-    return f"{site['file'].rpartition('site-packages/')[2]}:{site['line']} {site['function']}"
+def _place(site: Mapping[str, Any], data: Path) -> str:
+    """The site as no machine's folders show: of a package, of Python's library, or of the case in `data`."""
+    file = _PACKAGES.sub("", str(site["file"])).removeprefix(f"{data}/")
+    return f"{file}:{site['line']} {site['function']}"
 
 
 def _share(values: list[bool]) -> float | None:
