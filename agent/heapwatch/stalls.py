@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,12 @@ MACHINE = Path("/proc/pressure/memory")
 @dataclass(frozen=True)
 class Stalls:
     """Percent of the last ten seconds, and seconds since the start, in which some tasks waited for memory, or
-    all that had work to do (`full`)."""
+    all that had work to do (`full`; None where the kernel doesn't say)."""
 
     some: float
-    full: float
+    full: float | None
     some_seconds: float
-    full_seconds: float
+    full_seconds: float | None
 
 
 def read_stalls(file: Path = MACHINE) -> Stalls | None:
@@ -25,10 +26,15 @@ def read_stalls(file: Path = MACHINE) -> Stalls | None:
     None from a kernel without PSI.
     """
     try:
-        lines = [dict(word.split("=") for word in line.split()[1:]) for line in file.read_text().splitlines()]
-        some, full = lines[0], lines[1]
-        return Stalls(
-            float(some["avg10"]), float(full["avg10"]), int(some["total"]) / 1e6, int(full["total"]) / 1e6
-        )
-    except (OSError, ValueError, KeyError, IndexError):
+        lines = filter(None, map(str.split, file.read_text().splitlines()))
+        rows = {tasks: _figures(words) for tasks, *words in lines}
+        full = rows.get("full", (None, None))
+        return Stalls(rows["some"][0], full[0], rows["some"][1], full[1])
+    except (OSError, ValueError, KeyError):
         return None
+
+
+def _figures(words: Sequence[str]) -> tuple[float, float]:
+    """(percent of the last ten seconds, seconds since the start)"""
+    figures = dict(word.split("=") for word in words)
+    return float(figures["avg10"]), int(figures["total"]) / 1e6

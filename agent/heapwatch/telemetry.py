@@ -191,8 +191,10 @@ def _number(name: str, value: int | float, **attributes: str) -> Number:
 
 
 def _stalls(of: str, stalls: Stalls | None) -> Iterator[Point]:
-    if stalls is not None:
-        for tasks, seconds in (("some", stalls.some_seconds), ("full", stalls.full_seconds)):
+    if stalls is None:
+        return
+    for tasks, seconds in (("some", stalls.some_seconds), ("full", stalls.full_seconds)):
+        if seconds is not None:
             yield _number(
                 "heapwatch.memory.stall.time", seconds, **{"heapwatch.stall.of": of, "heapwatch.stall": tasks}
             )

@@ -51,14 +51,14 @@ METRICS: tuple[Metric, ...] = (
         "heapwatch.container.memory.limit",
         "gauge",
         "By",
-        "Memory limit of the cgroup; absent when there is none.",
+        "Smallest memory limit of the cgroup and those above, memory.high too; absent when there is none.",
     ),
     Metric("heapwatch.container.memory.peak", "gauge", "By", "Largest usage of the cgroup so far."),
     Metric(
         "heapwatch.container.memory.events",
         "counter",
         "{event}",
-        "Memory events of the cgroup.",
+        "Memory events of the cgroup; limits of cgroups above it that were met are counted, too.",
         ("heapwatch.event",),
     ),
     Metric(

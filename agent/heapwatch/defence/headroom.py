@@ -44,7 +44,6 @@ class Headroom:
         if self._limit:
             found.append(Reading(rss, self._limit, "process", rss))
         container = self._container()
-        if container is not None and (limits := list(filter(None, (container.limit, container.high)))):
-            # Above `high` the kernel slows all tasks down, so that the limit may never be met.
-            found.append(Reading(container.working_set, min(limits), "container", rss))
+        if container is not None and (bound := container.bound):
+            found.append(Reading(bound.used, bound.limit, "container", rss))
         return max(found, key=lambda reading: reading.share, default=None)

@@ -29,9 +29,9 @@ class Pressure:
     def __call__(self) -> str:
         """What presses, in words; "" when nothing does."""
         memory = self._memory()
-        if memory is not None and memory.limit and memory.working_set > NEAR_LIMIT * memory.limit:
-            share = memory.working_set / memory.limit
-            return f"the working set is {share:.0%} of the container's limit"
+        bound = memory and memory.bound
+        if bound and bound.share > NEAR_LIMIT:
+            return f"the working set is {bound.share:.0%} of the container's limit"
         stalls = (memory and memory.stalls) or read_stalls(self._stalls)
         percent = stalls.some if stalls is not None else 0.0
         return f"tasks waited for memory {percent:.0f}% of the time" if percent > STALLED else ""

@@ -31,8 +31,9 @@ class Bound(NamedTuple):
 
 def bound(container: ContainerMemory | None, machine: Machine) -> Bound:
     """What memory is bounded by: the container's limit where that is below the machine's memory."""
-    if container is not None and container.limit and container.limit < machine.total:
-        return Bound(container.working_set, container.limit, "the container")
+    nearest = container and container.bound
+    if nearest and nearest.limit < machine.total:
+        return Bound(nearest.used, nearest.limit, "the container")
     return Bound(machine.total - machine.available, machine.total, "the machine")
 
 
