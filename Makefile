@@ -52,6 +52,7 @@ lint: $(DEV) ## ruff: style and mistakes
 
 types: $(DEV) ## mypy --strict and pyright
 	$(BIN)/mypy
+	$(BIN)/mypy -p benchmarks
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 contracts: $(DEV) ## import contracts between the rooms

@@ -169,8 +169,8 @@ def main() -> int:
     results = []
     for live in args.live.split(","):
         options = [f"--{name}={getattr(args, name)}" for name in ("stacks", "depth", "rounds")]
-        command = [sys.executable, "-m", "benchmarks.export", "--child", live, *options]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        apart = [sys.executable, "-m", "benchmarks.export", "--child", live, *options]
+        done = subprocess.run(apart, check=True, capture_output=True, text=True)
         results.append(json.loads(done.stdout.splitlines()[-1]))
     about = f"{args.stacks:,} stacks of {args.depth} frames; blocks of {BLOCK} bytes."
     command = f"python -m benchmarks.export --live {args.live}"

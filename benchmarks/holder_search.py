@@ -45,7 +45,8 @@ class Pages:
     """Stands in for the sampler: gives out some pages."""
 
     def owners(self, stack_ids: Sequence[int], limit: int) -> Iterator[Owners]:
-        yield [(stack_ids[0], REGISTRY[number]) for number in range(0, len(REGISTRY), 997)][:limit]
+        found: Owners = [(stack_ids[0], REGISTRY[number]) for number in range(0, len(REGISTRY), 997)]
+        yield found[:limit]
 
 
 def request() -> int:
