@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 STEPS = 2000
-TIMEOUT = 60.0
+TIMEOUT = 300.0
 SEGMENTS = 25
 MAX_EXTENSION = 3
 FLOOR = 8.0
