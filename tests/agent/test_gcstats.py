@@ -60,13 +60,17 @@ def test_collected_cycles_are_counted(stats: GcStats) -> None:
 def test_the_callback_makes_nothing_that_the_collector_tracks(stats: GcStats) -> None:
     info = {"generation": 0, "collected": 0, "uncollectable": 0}
     callback = gc.callbacks[-1]
-    gc.disable()
-    try:
+
+    def made() -> int:
         before = gc.get_count()[0]
         for _ in range(1000):
             callback("start", info)
             callback("stop", info)
-        assert gc.get_count()[0] - before < 10
+        return gc.get_count()[0] - before
+
+    gc.disable()
+    try:
+        assert min(made() for _ in range(5)) < 10  # threads that other tests left may make something too
     finally:
         gc.enable()
 
