@@ -88,6 +88,7 @@ class World:
 def world(sampler: Any, identity: Identity, monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
     """On simulated time, what the work takes here must not stretch its schedule."""
     monkeypatch.setattr("heapwatch.leaks.pace.time", types.SimpleNamespace(thread_time=lambda: 0.0))
+    monkeypatch.setattr("heapwatch.leaks.holders.MAX_CPU", 60.0)  # the heap is that of all tests
     return lambda **kinds: World(sampler, identity, **kinds)
 
 
@@ -173,7 +174,7 @@ def test_holders_can_be_asked_for_by_site(world: Callable[..., World], registry:
     quiet = world(rate=0.0)
     quiet.sampler.owners = owners(2, registry)
     quiet.run(5)
-    found = quiet.tracker.hold(site_id(CACHE), limit=20)
+    found = quiet.tracker.hold(site_id(CACHE), limit=240)
     assert found is not None
     site, outcome = found
     assert site.line == 7
