@@ -18,11 +18,15 @@ class Gate:
         self.refuse = shedding.refuse
         self.refuse_optional = shedding.refuse_optional
 
-    def call(self, request: Request, application: Callable[..., Any], *arguments: Any) -> Any:
+    def call(self, request: Request, function: Callable[..., Any], *arguments: Any) -> Any:
         """See Guard."""
         if self._stopping is None:
-            return application(*arguments)
-        return self._stopping.call(request, application, *arguments)
+            return function(*arguments)
+        return self._stopping.call(request, function, *arguments)
+
+    def lend(self, request: Request, function: Callable[..., Any]) -> Callable[..., Any]:
+        """See Guard."""
+        return function if self._stopping is None else self._stopping.lend(request, function)
 
     async def attend(self, request: Request, served: Awaitable[Any]) -> None:
         """See Guard."""

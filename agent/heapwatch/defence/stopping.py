@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 from heapwatch.defence.limits import RequestLimits
-from heapwatch.defence.watched import Stopped, WatchedTask, WatchedThread
+from heapwatch.defence.watched import Stopped, WatchedGreenlet, WatchedTask, WatchedThread, is_undivided
 from heapwatch.failures import logger
 from heapwatch.instrument.endpoints import MAX_ENDPOINTS, OTHERS
 from heapwatch.instrument.guard import Refusal
@@ -17,7 +19,10 @@ from heapwatch.instrument.requests import Request
 from heapwatch.instrument.work import in_greenlet
 from heapwatch.threads import get_ident
 
-Watched: TypeAlias = WatchedThread | WatchedTask
+Watched: TypeAlias = WatchedThread | WatchedGreenlet | WatchedTask
+
+AGAIN = 1.0
+"""Seconds after which a stop that came to nothing is repeated: what is raised in a finalizer gets lost."""
 
 
 class Stopping:
@@ -34,17 +39,17 @@ class Stopping:
         self._mode = mode
         self._numbers = itertools.count()
         self._watched: dict[int, Watched] = {}
-        self._observed: set[int] = set()
+        self._tasks: dict[Request, WatchedTask] = {}
 
-    def call(self, request: Request, application: Callable[..., Any], *arguments: Any) -> Any:
-        """What `application(*arguments)` returns; Refusal when it was stopped."""
-        if in_greenlet():  # others run on this thread, and would be hit
-            return application(*arguments)
-        watched, number = WatchedThread(request, get_ident(), self.call.__code__), next(self._numbers)
+    def call(self, request: Request, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What `function(*arguments)` returns; Refusal when it was stopped."""
+        watched, number = self._watch(request), next(self._numbers)
+        if watched is None:
+            return function(*arguments)
         self._watched[number] = watched
         try:
             try:
-                return application(*arguments)
+                return function(*arguments)
             finally:
                 watched.close()
         except Stopped:
@@ -54,9 +59,37 @@ class Stopping:
                     watched.close()
                 except Stopped:
                     continue
-            raise Refusal(self._status) from None
         finally:
             del self._watched[number]
+        # Not in the handler, whose exception keeps all that the frames held.
+        raise Refusal(self._status)
+
+    def _watch(self, request: Request) -> WatchedThread | WatchedGreenlet | None:
+        """None in a greenlet that isn't gevent's: others run on its thread, and would be hit."""
+        if not in_greenlet():
+            return WatchedThread(request, get_ident(), self.call.__code__)
+        current = sys.modules["greenlet"].getcurrent
+        loop = getattr(current().parent, "loop", None)  # of a hub
+        if not hasattr(loop, "run_callback_threadsafe"):
+            return None
+        return WatchedGreenlet(request, current, loop, self.call.__code__)
+
+    def lend(self, request: Request, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function` for another thread, while the task that attends to `request` waits for it."""
+        task = self._tasks.get(request)
+        if task is None or task.stopped:  # what it does now is cleaning up
+            return function
+        return partial(self._call_lent, task, function)
+
+    def _call_lent(self, task: WatchedTask, function: Callable[..., Any], *arguments: Any) -> Any:
+        if not task.lend():
+            raise Refusal(self._status)
+        try:
+            if is_undivided(function):
+                return function(*arguments)
+            return self.call(task.request, function, *arguments)
+        finally:
+            task.give_back()
 
     async def attend(self, request: Request, served: Awaitable[Any]) -> None:
         """Await `served`; Refusal when it was stopped."""
@@ -67,36 +100,33 @@ class Stopping:
             return
         assert asyncio is not None
         watched, number = WatchedTask(request, task, asyncio.get_running_loop()), next(self._numbers)
-        self._watched[number] = watched
+        self._watched[number] = self._tasks[request] = watched
         try:
             await served
         except asyncio.CancelledError:
-            if not watched.stopped or request.answering or task.uncancel():
+            if not watched.stopped or task.uncancel():
                 raise
-            raise Refusal(self._status) from None
+        else:
+            return
         finally:
             watched.close()
-            del self._watched[number]
+            del self._watched[number], self._tasks[request]
+        raise Refusal(self._status)
 
     def look(self) -> None:
         """Stop whoever holds too much."""
-        running = list(self._watched.items())
-        self._observed &= {number for number, _ in running}
-        for number, watched in running:
-            endpoint = watched.request.endpoint.name
+        now = time.monotonic()
+        for watched in list(self._watched.values()):
+            request = watched.request
+            if request.delivered or now - request.stopped < AGAIN:
+                continue
+            endpoint = request.endpoint.name
             limit = self._limits.of(endpoint)
-            held = watched.request.counts()[2] if limit else 0
-            if held > limit:
-                self._stop(number, watched, endpoint, held, limit)
-
-    def _stop(self, number: int, watched: Watched, endpoint: str, held: float, limit: int) -> None:
-        if self._mode == "observe":
-            first = number not in self._observed
-            self._observed.add(number)
-        else:
-            first = watched.stop()
-        if first:
-            self._count(endpoint, held, limit)
+            held = request.counts()[2] if limit else 0
+            if held > limit and (self._mode == "observe" or watched.stop()):
+                if not request.stopped:
+                    self._count(endpoint, held, limit)
+                request.stopped = now
 
     def _count(self, endpoint: str, held: float, limit: int) -> None:
         known = len(self.counts) < MAX_ENDPOINTS or (endpoint, self._mode) in self.counts

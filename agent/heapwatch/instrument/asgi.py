@@ -7,7 +7,7 @@ from types import coroutine
 from typing import Any, TypeAlias
 
 from heapwatch.instrument.cpu import CpuClock
-from heapwatch.instrument.guard import Refusal
+from heapwatch.instrument.guard import BrokenOff, refusal_in
 from heapwatch.instrument.requests import Request, Requests
 from heapwatch.instrument.traces import trace_of
 
@@ -59,14 +59,17 @@ class AsgiMiddleware:
             application: Awaitable[None] = self._application(scope, receive, sending)
             served = application if request.cpu is None else by_steps(request.cpu, application)
             await (served if guard is None else guard.attend(request, served))
-        except Refusal as refusal:
-            if request.answering:
+        except BaseException as error:
+            refusal = refusal_in(error)
+            if refusal is None:
+                request.failed(error)
                 raise
+            if request.answering:
+                broken_off = BrokenOff()
+                request.failed(broken_off)
+                raise broken_off from None
             request.started(str(refusal.status))
             await refusal.answer_asgi(send)
-        except BaseException as error:
-            request.failed(error)
-            raise
         finally:
             request.sent()
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
     from heapwatch.instrument.requests import Request
+
+
+class BrokenOff(Exception):
+    """Raised to the server: a response that has begun ends here, and its connection with it."""
+
+    def __init__(self) -> None:
+        super().__init__("heapwatch stopped this request: it held more memory than its limit")
 
 
 class Refusal(BaseException):
@@ -31,9 +38,12 @@ class Refusal(BaseException):
         return [("Content-Type", "text/plain"), ("Content-Length", str(len(self.body))), *retry]
 
     def answer_wsgi(self, start_response: StartResponse) -> list[bytes]:
-        """The response, also after the application began one of which nothing is sent."""
-        error: tuple[type[BaseException], BaseException, TracebackType | None] = (type(self), self, None)
-        start_response(self._line, self.headers(), error)  # type: ignore[arg-type]  # no traceback is needed
+        """The response, also after the application began one of which nothing is sent; else BrokenOff."""
+        try:
+            raise BrokenOff
+        except BrokenOff:
+            # Raised again by a server that has sent a part; by some as what is being handled.
+            start_response(self._line, self.headers(), sys.exc_info())
         return [self.body]
 
     async def answer_asgi(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
@@ -50,6 +60,13 @@ class Refusal(BaseException):
         return f"{self.status} {HTTPStatus(self.status).phrase}"
 
 
+def refusal_in(error: BaseException) -> Refusal | None:
+    """The refusal that `error` is, or that a group of tasks passes on beside what came of it."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for each in error.exceptions if (found := refusal_in(each))), None)
+    return error if isinstance(error, Refusal) else None
+
+
 class Guard(Protocol):
     """Who decides it. Called for each request."""
 
@@ -59,8 +76,12 @@ class Guard(Protocol):
     def refuse_optional(self) -> Refusal | None:
         """Why work that the service calls optional is not done; None: it is."""
 
-    def call(self, request: Request, application: Callable[..., Any], *arguments: Any) -> Any:
-        """What `application(*arguments)` returns, unless `request` is stopped: then Refusal is raised."""
+    def call(self, request: Request, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What `function(*arguments)` returns, unless `request` is stopped: then Refusal is raised."""
+
+    def lend(self, request: Request, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, for another thread while who attends to `request` waits: see `call`."""
+        ...
 
     async def attend(self, request: Request, served: Awaitable[Any]) -> None:
-        """Await `served`, unless `request` is stopped before it answers: then Refusal is raised."""
+        """Await `served`, unless `request` is stopped before it is delivered: then Refusal is raised."""

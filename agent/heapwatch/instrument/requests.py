@@ -116,14 +116,15 @@ class Requests:
 class Request(Work):
     """An HTTP request, or a WebSocket. `matched` when the route is known, `started` when the response is.
 
-    `answering`: the response has begun.
+    `answering`: the response has begun. `stopped`: when its guard last did that, by time.monotonic(), or 0.
     """
 
-    __slots__ = ("_method", "answering", "prefix")
+    __slots__ = ("_method", "answering", "prefix", "stopped")
 
     def __init__(self, requests: Requests, method: str, kind: Kind = "request", status: str = "500") -> None:
         self._method = method
         self.answering = False
+        self.stopped = 0.0
         self.prefix = ""  # of the routes that may follow
         # Not by super(), which is a third of what this costs.
         Work.__init__(self, requests, requests.find(kind, method), status)
@@ -139,8 +140,21 @@ class Request(Work):
         self.status = status
         self.trace = trace
 
+    @property
+    def delivered(self) -> bool:
+        """Whether the whole response was sent, where that is told; what runs still delays nobody."""
+        return self._seconds > 0
+
     def sent(self) -> None:
         """The server has sent the response: `end`, and a moment at which work delays no client."""
         self.end()
         if self._in_flight.on_boundary is not None:
             self._in_flight.boundary()
+
+
+def surrounding_request(work: Work) -> Request | None:
+    """The request that `work` is or is a part of."""
+    found: Work | None = work
+    while found is not None and not isinstance(found, Request):
+        found = found.around
+    return found

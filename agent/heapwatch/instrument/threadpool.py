@@ -1,4 +1,7 @@
-"""CPU time that a request spends in worker threads of anyio, where FastAPI runs plain functions."""
+"""Worker threads of anyio, where FastAPI and Starlette run plain functions: their CPU time, and their limits.
+
+Starlette has called `anyio.to_thread.run_sync` by that name in all versions that stand on anyio.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from heapwatch.instrument.cpu import CpuClock
+from heapwatch.instrument.requests import surrounding_request
 from heapwatch.instrument.work import current
 
 
@@ -18,8 +22,11 @@ def instrument(to_thread: ModuleType) -> None:
 
     def run_sync(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         running = current()
-        if running is not None and running.cpu is not None:
-            function = partial(_measured, running.cpu, function)
+        if running is not None:
+            if (guard := running.guard) is not None and (request := surrounding_request(running)) is not None:
+                function = guard.lend(request, function)
+            if running.cpu is not None:
+                function = partial(_measured, running.cpu, function)
         return original(function, *args, **options)
 
     to_thread.run_sync = run_sync  # type: ignore[attr-defined]

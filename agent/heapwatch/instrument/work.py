@@ -14,6 +14,7 @@ from heapwatch.sampler import NO_LABEL
 from heapwatch.scopes import CURRENT, Scope
 
 if TYPE_CHECKING:
+    from heapwatch.instrument.guard import Guard
     from heapwatch.instrument.requests import Known, Requests
 
 _NO_REPEATS: dict[str, tuple[int, str]] = {}
@@ -73,6 +74,16 @@ class Work(Scope):
     def endpoint(self) -> Endpoint:
         """Whose work it is, as far as that is known yet."""
         return self._endpoint
+
+    @property
+    def around(self) -> Work | None:
+        """The work that it is a part of, while it runs."""
+        return self._around
+
+    @property
+    def guard(self) -> Guard | None:
+        """Who may refuse or stop requests now."""
+        return None if self._requests is None else self._requests.guard
 
     @property
     def cpu(self) -> CpuClock | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from heapwatch.instrument.guard import Refusal
+from heapwatch.instrument.guard import Guard, Refusal
 from heapwatch.instrument.requests import Request, Requests
 from heapwatch.instrument.traces import trace_of
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 REQUEST_KEY = "heapwatch.request"
 """Where the environment carries the running Request, for frameworks that learn the route later."""
+_END: Any = object()
 
 
 class WsgiMiddleware:
@@ -42,6 +43,9 @@ def serve(
         environ.get("REQUEST_METHOD", ""), environ.get("wsgi.url_scheme", "http")
     )
 
+    held = None if guard is None else _Held(start_response)
+    begin: Callable[..., Any] = start_response if held is None else held
+
     def start(
         status: str,
         headers: list[tuple[str, str]],
@@ -51,7 +55,7 @@ def serve(
     ) -> Any:
         code = status[:3]
         request.started(code if code.isdigit() else "", trace_of(environ.get("HTTP_TRACEPARENT")))
-        return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
+        return begin(status, headers, exc_info) if exc_info else begin(status, headers)
 
     try:
         body = (
@@ -69,9 +73,57 @@ def serve(
     complete = isinstance(body, list | tuple)
     # A server sends a file wrapper itself if it gets it unwrapped.
     if complete or isinstance(body, environ.get("wsgi.file_wrapper", list)):
+        if held is not None:
+            held.let_go()
         request.end()
         return _Complete(body, request) if complete else body
-    return _Body(body, request)
+    if guard is None or held is None:
+        return _Body(body, body, request)
+    return _Body(body, _guarded(body, request, guard, held, start_response), request)
+
+
+class _Held:
+    """A start_response of which the server hears when the body begins.
+
+    Until then another response can take its place; not all servers let one that was started be replaced.
+    """
+
+    def __init__(self, start_response: StartResponse) -> None:
+        self._start_response: Callable[..., Any] = start_response
+        self._told: tuple[Any, ...] | None = None
+        self._server_write: Any = None
+
+    def __call__(self, *told: Any) -> Any:
+        if self._server_write is not None:
+            return self._start_response(*told)
+        self._told = told
+        return self._write
+
+    def let_go(self) -> None:
+        """Tell the server what is held."""
+        told, self._told = self._told, None
+        if told is not None:
+            self._server_write = self._start_response(*told)
+
+    def _write(self, data: bytes) -> None:
+        self.let_go()
+        self._server_write(data)
+
+
+def _guarded(
+    body: Iterable[bytes], request: Request, guard: Guard, held: _Held, start_response: StartResponse
+) -> Iterator[bytes]:
+    """The parts of `body`; if the request is stopped before the first, the answer to that. Else BrokenOff."""
+    try:
+        parts = guard.call(request, iter, body)
+        while (part := guard.call(request, next, parts, _END)) is not _END:
+            held.let_go()
+            yield part
+        held.let_go()
+    except Refusal as refusal:
+        answer = refusal.answer_wsgi(start_response)
+        request.started(str(refusal.status))
+        yield from answer
 
 
 class _Complete(list[bytes]):
@@ -89,15 +141,16 @@ class _Complete(list[bytes]):
 
 
 class _Body:
-    """A response body that ends its request when it is exhausted, closed or forgotten."""
+    """A response body, whose `parts` are sent; ends its request when it is exhausted, closed or forgotten."""
 
-    def __init__(self, body: Iterable[bytes], request: Request) -> None:
+    def __init__(self, body: Iterable[bytes], parts: Iterable[bytes], request: Request) -> None:
         self._body = body
+        self._parts = parts
         self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._body
+            yield from self._parts
         except Exception as error:
             self._request.failed(error)
             raise

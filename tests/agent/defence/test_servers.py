@@ -48,7 +48,18 @@ def wsgi(environ, start_response):
         time.sleep(0.01)
     body = (str(heapwatch.ready()) if path == "/ready" else str(os.getpid())).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]
+    return streamed(path) if path.startswith("/streamed") else [body]
+
+def streamed(path):
+    if path == "/streamed/late":
+        yield b"."
+    hold_much()
+    yield b"."
+
+def hold_much():
+    kept = [bytes(PIECE) for _ in range(900)]
+    while True:
+        len(kept)
 
 @heapwatch.asgi
 async def asgi(scope, receive, send):
@@ -70,6 +81,23 @@ async def asgi(scope, receive, send):
 
 wsgi = heapwatch.wsgi(wsgi)
 
+def plain(request):
+    from starlette.responses import PlainTextResponse
+    if request.url.path == "/greedy":
+        try:
+            hold_much()
+        finally:
+            begun()
+    return PlainTextResponse("fine")
+
+def starlette():
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.routing import Route
+    within = Middleware(BaseHTTPMiddleware, dispatch=lambda request, call_next: call_next(request))
+    return Starlette(routes=[Route("/{path:path}", plain)], middleware=[within])
+
 if __name__ == "__main__":
     from wsgiref.simple_server import make_server
     make_server("127.0.0.1", int(sys.argv[1]), wsgi).serve_forever()
@@ -81,10 +109,13 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "sync": GUNICORN,
     "gthread": (*GUNICORN, "-k", "gthread", "--threads", "4"),
     "uWSGI": UWSGI,
+    "gevent": (*GUNICORN, "-k", "gevent"),
+    "starlette": ("-m", "uvicorn", "--factory", "application:starlette", "--port", "PORT"),
     "uvicorn": ("-m", "uvicorn", "application:asgi", "--port", "PORT"),
     "uvicorn with workers": ("-m", "uvicorn", "application:asgi", "--port", "PORT", "--workers", "2"),
     "wsgiref": ("application.py", "PORT"),
 }
+DRAINED = ("sync", "gthread", "uWSGI", "uvicorn", "uvicorn with workers", "wsgiref")
 REPLACES = {"sync", "gthread", "uWSGI", "uvicorn with workers"}
 
 
@@ -158,7 +189,7 @@ def ended(pid: int) -> bool:
         return True
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", DRAINED)
 def test_a_worker_that_drains_finishes_what_runs(
     name: str,
     serve: Callable[..., Server],
@@ -200,14 +231,31 @@ def server_ready(server: Server, pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("name", ["gthread", "uvicorn"])
-def test_a_request_that_holds_too_much_is_stopped(name: str, serve: Callable[..., Server]) -> None:
+@pytest.mark.parametrize("name", ["gthread", "gevent", "uvicorn", "starlette"])
+def test_a_request_that_holds_too_much_is_stopped(
+    name: str, serve: Callable[..., Server], wait_until: Callable[..., Any]
+) -> None:
     server = serve(name, defence="act", request_limit="40MiB", request_limit_status="507")
     status, body = server.get("/greedy")
     assert (status, "short of memory" in body) == (507, True)
     assert server.get("/modest")[0] == 200
+    if name == "starlette":
+        wait_until((server.folder / "begun").exists, what="the end of the function in its thread")
+    elif name != "uvicorn":
+        assert server.get("/streamed/early")[0] == 507
     assert server.get("/")[0] == 200
     assert "Traceback" not in server.child.output
+
+
+@pytest.mark.parametrize("name", ["gthread", "gevent"])
+def test_a_response_under_way_that_holds_too_much_is_broken_off(
+    name: str, serve: Callable[..., Server]
+) -> None:
+    server = serve(name, defence="act", request_limit="40MiB")
+    with pytest.raises((http.client.HTTPException, OSError)):
+        server.get("/streamed/late")
+    assert server.get("/")[0] == 200
+    server.child.wait_line("heapwatch stopped this request")
 
 
 def test_the_balancer_is_answered_by_one_of_the_workers(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,7 +19,9 @@ from heapwatch.defence.limits import RequestLimits
 from heapwatch.defence.shedding import Shedding
 from heapwatch.defence.stopping import Stopping
 from heapwatch.instrument.asgi import AsgiMiddleware
+from heapwatch.instrument.guard import BrokenOff
 from heapwatch.instrument.requests import Request, Requests
+from heapwatch.instrument.threadpool import instrument
 from heapwatch.instrument.wsgi import WsgiMiddleware
 from heapwatch.sampler import NullSampler
 from heapwatch_wire.config import ConfigError
@@ -70,18 +76,19 @@ class Server:
         while not self._halt.wait(0.002):
             self.stopping.look()
 
-    def ask(self, application: Callable[..., Any]) -> tuple[str, bytes]:
+    def ask(self, application: Callable[..., Any], method: str = "GET") -> tuple[str, bytes]:
         """Status and body of a WSGI application's answer."""
         statuses: list[str] = []
 
         def start(status: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
             statuses.append(status)
 
-        environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.input": io.BytesIO()}
+        environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": "/", "wsgi.input": io.BytesIO()}
         body = WsgiMiddleware(application, self.requests)(environ, start)
         try:
             content = b"".join(body)
-            return statuses[-1], content
+            [status] = statuses  # some servers send the headers of all that they hear of
+            return status, content
         finally:
             getattr(body, "close", lambda: None)()
 
@@ -162,15 +169,48 @@ def test_a_request_within_its_limit_is_let_be(server: Server) -> None:
     assert not server.stopping.counts
 
 
-def test_a_response_under_way_is_finished(server: Server) -> None:
+def test_a_body_that_holds_too_much_before_its_first_part_is_answered_for(server: Server) -> None:
+    def application(environ: Any, start: Any) -> Iterator[bytes]:
+        start("200 OK", [("Content-Length", "1")])
+        server.requests.last.held = HUGE
+        works()
+        yield b"x"
+
+    status, body = server.ask(application)
+    assert status == "507 Insufficient Storage"
+    assert b"short of memory" in body
+    assert server.stopping.counts["GET", "act"] == 1
+    [totals] = server.requests.totals()
+    assert [outcome.status for outcome in totals.outcomes] == ["507"]
+
+
+def test_a_response_under_way_is_broken_off(server: Server) -> None:
+    sent: list[bytes] = []
+    cleaned: list[str] = []
+
     def application(environ: Any, start: Any) -> Iterator[bytes]:
         start("200 OK", [])
+        yield b"0"
         server.requests.last.held = HUGE
-        for number in range(3):
-            works(0.02)
-            yield b"%d" % number
+        try:
+            works()
+            yield b"1"
+        finally:
+            cleaned.append("finally")
 
-    assert server.ask(application) == ("200 OK", b"012")
+    def start(status: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
+        if sent:  # as PEP 3333 has it
+            raise error[1]
+
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/"}
+    body = WsgiMiddleware(application, server.requests)(environ, start)
+    with pytest.raises(BrokenOff, match="more memory than its limit"):
+        sent.extend(body)  # a part at a time
+    body.close()  # type: ignore[attr-defined]
+    assert cleaned == ["finally"]
+    [totals] = server.requests.totals()
+    assert [(outcome.status, outcome.error) for outcome in totals.outcomes] == [("200", "BrokenOff")]
+    assert not server.requests.in_flight.running
 
 
 def test_who_cleans_up_is_stopped_only_after_it(server: Server) -> None:
@@ -297,17 +337,29 @@ def test_other_tasks_of_the_loop_go_on(server: Server) -> None:
     assert served[0]["status"] == 200
 
 
-def test_a_task_that_answers_is_not_cancelled(server: Server) -> None:
+def test_a_task_that_answers_is_broken_off(server: Server) -> None:
     async def application(scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         server.requests.last.held = HUGE
-        await asyncio.sleep(0.05)
-        await send({"type": "http.response.body", "body": b"fine"})
+        await asyncio.sleep(DEADLINE)
 
-    assert [message["type"] for message in asyncio.run(server.ask_asgi(application))] == [
-        "http.response.start",
-        "http.response.body",
-    ]
+    with pytest.raises(BrokenOff):
+        asyncio.run(server.ask_asgi(application))
+
+
+def test_what_is_done_after_the_response_is_let_be(server: Server) -> None:
+    done: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+        server.requests.last.held = HUGE
+        await asyncio.sleep(0.05)
+        done.append("in the background")
+
+    asyncio.run(server.ask_asgi(application))
+    assert done
+    assert not server.stopping.counts
 
 
 def test_a_cancellation_by_somebody_else_passes(server: Server) -> None:
@@ -322,3 +374,117 @@ def test_a_cancellation_by_somebody_else_passes(server: Server) -> None:
             await task
 
     asyncio.run(cancelled())
+
+
+@pytest.fixture
+def run_sync() -> Callable[..., Awaitable[Any]]:
+    """anyio's, as services have it."""
+    to_thread = ModuleType("to_thread")
+    to_thread.run_sync = pytest.importorskip("anyio.to_thread").run_sync  # type: ignore[attr-defined]
+    instrument(to_thread)
+    found: Callable[..., Awaitable[Any]] = to_thread.run_sync
+    return found
+
+
+def test_a_function_in_a_worker_thread_is_stopped(server: Server, run_sync: Callable[..., Any]) -> None:
+    ended: list[str] = []
+
+    def plain() -> None:
+        server.requests.last.held = HUGE
+        try:
+            works()
+        finally:
+            ended.append("stopped")
+
+    async def application(scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        try:
+            await run_sync(plain)
+        finally:
+            # The task went on when the function had ended, not before, and the thread is as good as ever.
+            ended.append(await run_sync(lambda: "reused"))
+
+    start, _ = asyncio.run(server.ask_asgi(application))
+    assert start["status"] == 507
+    assert ended == ["stopped", "reused"]
+    assert server.stopping.counts["GET", "act"] == 1
+
+
+def test_what_a_worker_thread_gives_back_is_given_back(server: Server, run_sync: Callable[..., Any]) -> None:
+    class Connection:
+        closed = False
+
+        def __exit__(self, *error: object) -> None:
+            server.requests.last.held = HUGE
+            works(0.1)
+            self.closed = True
+
+    connection = Connection()
+
+    async def application(scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        await run_sync(connection.__exit__, None, None, None)
+        await asyncio.sleep(DEADLINE)
+
+    start, _ = asyncio.run(server.ask_asgi(application))
+    assert start["status"] == 507
+    assert connection.closed
+
+
+def test_functions_of_other_requests_go_on(server: Server, run_sync: Callable[..., Any]) -> None:
+    """Functions end just when they are stopped, on threads that take the next one at once."""
+    lasts = 0.0
+
+    async def greedy(scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        server.requests.last.held = HUGE
+        await run_sync(works, lasts)
+        await modest(scope, receive, send)
+
+    async def modest(scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        await run_sync(works, 0.0005)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    async def all_of_them() -> None:
+        nonlocal lasts
+        for number in range(60):
+            lasts = 0.002 * (number % 5)
+            first, second = await server.ask_asgi(greedy), await server.ask_asgi(modest)
+            assert first[0]["status"] in {200, 507}
+            assert second[0]["status"] == 200
+
+    asyncio.run(all_of_them())
+
+
+GREENLETS = """
+import gevent
+from tests.agent.defence.test_stopping import DEADLINE, HUGE, Server, answers, works
+
+def greedy(environ, start):
+    server.requests.last.held = HUGE
+    (works if environ["REQUEST_METHOD"] == "GET" else gevent.sleep)(DEADLINE)
+    return answers(environ, start)
+
+def bystander():
+    for _ in range(200):
+        works(0.0002)
+        gevent.sleep(0.0002)
+    return "unharmed"
+
+with Server() as server:
+    others = [gevent.spawn(bystander) for _ in range(3)]
+    for method in ["GET", "POST"] * 10:
+        asked = gevent.spawn(server.ask, greedy, method)
+        assert asked.get()[0].startswith("507"), asked
+        assert gevent.spawn(server.ask, answers).get() == ("200 OK", b"fine")
+    assert [other.get() for other in others] == ["unharmed"] * 3
+print("all stopped")
+"""
+
+
+def test_only_the_greenlet_that_is_meant_is_stopped() -> None:
+    """Whether it waits or runs, among others on the same thread; in a process where nothing else was."""
+    pytest.importorskip("gevent")
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", GREENLETS]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=600, check=False)
+    assert done.stdout == "all stopped\n", done.stderr
+    assert "Traceback" not in done.stderr
