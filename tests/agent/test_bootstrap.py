@@ -25,7 +25,7 @@ def python(spawn: Callable[..., Any], tmp_path: Path) -> Callable[..., str]:
     def start(program: str, *more_path: Path, **environment: str) -> str:
         env = {"PYTHONPATH": with_bootstrap(*more_path), "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run")}
         child = spawn(sys.executable, "-c", program, env={**env, **environment})
-        assert child.process.wait(120) == 0, child.output
+        assert child.process.wait(240) == 0, child.output
         child._reader.join(60)
         output: str = child.output
         return output
@@ -67,7 +67,7 @@ def test_a_python_without_heapwatch_runs_the_program(spawn: Callable[..., Any]) 
     child = spawn(
         sys.executable, "-S", "-c", "import sitecustomize; print('on')", env={"PYTHONPATH": str(BOOTSTRAP)}
     )
-    assert child.process.wait(120) == 0
+    assert child.process.wait(240) == 0
     child._reader.join(60)
     assert "heapwatch: not started: No module named" in child.output
     assert child.output.endswith("on")

@@ -59,7 +59,7 @@ def run(spawn: Callable[..., Any], collector: Collector, tmp_path: Path) -> Call
             "HEAPWATCH_RUNTIME_DIR": str(tmp_path / "run"),
         }
         child = spawn(sys.executable, "-W", "error", str(script), env=environment)
-        assert child.process.wait(120) == 0, child.output
+        assert child.process.wait(240) == 0, child.output
         return child
 
     return start

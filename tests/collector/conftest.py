@@ -207,4 +207,4 @@ def collector(heapwatch: list[str], tmp_path_factory: pytest.TempPathFactory) ->
         assert process.stdout is not None
         yield Client(process.stdout.readline().strip().rpartition("//")[2])
         process.terminate()
-        assert process.wait(120) == 0
+        assert process.wait(240) == 0

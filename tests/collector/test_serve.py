@@ -98,7 +98,7 @@ def test_sigterm_answers_what_is_under_way(start_collector: Start, make_profile:
     process.process.send_signal(signal.SIGTERM)
     assert connection.getresponse().status == 200
     connection.close()
-    assert process.process.wait(120) == 0
+    assert process.process.wait(240) == 0
     again, _ = start_collector()
     assert pushes(again, "late") == 1
 

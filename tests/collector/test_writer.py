@@ -30,7 +30,7 @@ class Shelf:
         self.failing = False
 
     def insert(self, table: Table, rows: Any) -> None:
-        assert self.open.wait(120)
+        assert self.open.wait(240)
         if self.failing:
             raise OSError("disk full")
         self.inserts.append((table.name, rows.num_rows))

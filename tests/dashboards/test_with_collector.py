@@ -45,7 +45,7 @@ def prometheus(collector: str, heapwatch: list[str], spawn: Any, tmp_path: Path,
         pytest.skip("prometheus is not installed")
     file = tmp_path / "prometheus.yml"
     words = ["alerts", "prometheus", "--collector", collector, "-o", str(file)]
-    assert spawn(*heapwatch, *words).process.wait(120) == 0
+    assert spawn(*heapwatch, *words).process.wait(240) == 0
     file.write_text(file.read_text().replace(": 15s", ": 1s"))
     address = f"127.0.0.1:{free_port()}"
     spawn(

@@ -61,6 +61,6 @@ def test_ctrl_c_or_a_closed_terminal_stops_every_part(
     child.process.send_signal(stop)
     child.wait_line("interrupted")
     child.process.send_signal(stop)  # an impatient user
-    assert child.process.wait(120) == 130, child.output
+    assert child.process.wait(240) == 130, child.output
     assert processes_mentioning(str(tmp_path)) == []
     wait_until(lambda: list(tmp_path.iterdir()) == [], what="the demo's folder is gone")

@@ -352,7 +352,7 @@ def serve(built: None, heapwatch: list[str], tmp_path_factory: pytest.TempPathFa
     for child in children:
         child.terminate()
     for child in children:
-        child.wait(120)
+        child.wait(240)
         assert child.stdout is not None
         child.stdout.close()
 
@@ -391,6 +391,7 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium",
             args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+            timeout=240_000,
         )
         yield browser
         browser.close()

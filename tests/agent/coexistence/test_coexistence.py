@@ -176,5 +176,5 @@ def test_the_whole_agent_runs_in_pythons_own_modes(
 
     wait_until(kept_is_seen)
     child.process.terminate()
-    child.process.wait(120)
+    child.process.wait(240)
     assert child.lines == ["ready", "kept"], child.output

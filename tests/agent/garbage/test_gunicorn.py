@@ -147,7 +147,7 @@ def test_workers_share_what_was_frozen_before_the_fork(
     assert service.ask()["frozen"] > 100_000
     pid = str(service.worker())
     shown = spawn(*heapwatch, "gc", pid, "--json", "--runtime-dir", str(service.runtime))
-    shown.process.wait(120)
+    shown.process.wait(240)
     shown.stop()
     assert json.loads(shown.output)[pid]["enabled"]
     text = spawn(*heapwatch, "gc", pid, "--tune", "observe", "--runtime-dir", str(service.runtime))

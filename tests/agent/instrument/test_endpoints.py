@@ -130,11 +130,11 @@ def test_a_request_that_ends_while_the_table_is_read_does_not_wait_and_is_counte
     def read() -> None:
         with endpoints._lock:
             reading.set()
-            done.wait(120)
+            done.wait(240)
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert reading.wait(120)
+    assert reading.wait(240)
     for _ in range(64):
         endpoints.record(endpoint("a"), ENDED)
     done.set()

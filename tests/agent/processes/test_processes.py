@@ -46,7 +46,7 @@ def test_workers_of_multiprocessing_are_seen_each_for_itself(
     wait_until(lambda: all(live_by_pid("keep")[pid] > 2_000_000 for pid in workers))
     child.process.terminate()
     child.wait_line("exit codes [0, 0]")
-    assert child.process.wait(120) == 0
+    assert child.process.wait(240) == 0
     assert not re.search("Traceback|heapwatch:", child.output), child.output
 
 
@@ -75,7 +75,7 @@ def test_programs_that_a_program_starts_are_seen_if_they_are_python(
     wait_until(lambda: live_by_pid("<module>")[inner] > 2_000_000)
     child.process.terminate()
     child.wait_line("exit code 7")
-    assert child.process.wait(120) == 0
+    assert child.process.wait(240) == 0
 
 
 ENDINGS = """
@@ -102,7 +102,7 @@ def test_every_ending_is_quick_and_quiet_while_daemon_threads_allocate(
     ending: str, code: int, run: Callable[..., Any]
 ) -> None:
     child = run(ENDINGS.format(ending=ending), "-W", "ignore::DeprecationWarning")
-    assert child.process.wait(120) == code
+    assert child.process.wait(240) == code
     child._reader.join(60)
     assert child.lines == [f"child {code}"], child.output
 
@@ -137,7 +137,7 @@ def test_signals_in_the_middle_of_allocations_are_handled(run: Callable[..., Any
     said = re.fullmatch(r"caught (\d+) 1 {}", child.wait_line("caught"))
     assert said, child.output
     assert int(said[1]) > 100
-    assert child.process.wait(120) == 0
+    assert child.process.wait(240) == 0
 
 
 GREENLETS = """
@@ -199,7 +199,7 @@ def test_greenlets_and_the_agent_leave_each_other_alone(
     program = GREENLETS.format(first=order[0], second=order[1])
     child = spawn(sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, env=settings)
     assert child.wait_line("exit code") == "exit code 0 {}"
-    assert child.process.wait(120) == 0
+    assert child.process.wait(240) == 0
     child._reader.join(60)
     forked = int(child.wait_line("child").split()[1])
     live = live_by_pid("keep")
@@ -233,6 +233,6 @@ def test_coroutines_are_seen_and_the_loop_ends_well(
     child.wait_line("kept")
     wait_until(lambda: live_by_pid("keep")[child.pid] > 2_500_000)
     child.process.terminate()
-    assert child.process.wait(120) == 0
+    assert child.process.wait(240) == 0
     child._reader.join(60)
     assert child.lines == ["kept"], child.output
