@@ -21,7 +21,7 @@ from typing import Any
 from heapwatch.threads import sleep
 
 LIBRARY = "pyuwsgi"
-SCRIPTS = {"uwsgi", "pyuwsgi"}
+SCRIPTS = ("uwsgi", "pyuwsgi")
 TASKS = Path("/proc/self/task")
 HOOK = "post_fork_hook"
 

@@ -13,12 +13,11 @@ from heapwatch_wire.config import variable
 
 from heapwatch.cli.options import Failure, add_settings, settings
 from heapwatch.preload import PACKAGES, CannotPreload, allocator, native_library, preload
+from heapwatch.uwsgi import SCRIPTS
 
 HELP = "run a program with the agent in each Python process of it"
 
 BOOTSTRAP = Path(__file__).resolve().parents[2] / "bootstrap"
-
-UWSGI = ("uwsgi", "pyuwsgi")
 
 EXAMPLES = """\
 examples:
@@ -61,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if not program:
         raise Failure("no program to run", "write it after --: heapwatch run -- gunicorn app:app")
     environ = environment(vars(args), os.environ)
-    if Path(program[0]).name.startswith(UWSGI):
+    if Path(program[0]).name.startswith(SCRIPTS):
         environ.setdefault("UWSGI_ENABLE_THREADS", "true")  # as its option says, needed up to 2.0.27
     try:
         libraries = [native_library()] if args.native else []
