@@ -19,11 +19,14 @@ from benchmarks.results import ROOT
 CALLGRIND = ["valgrind", "--tool=callgrind", "-q", "--dump-before=getpriority"]
 
 
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONHASHSEED": "0"}
+
+
 def run(python: Path, arguments: Sequence[str], prefix: Sequence[str] = ()) -> dict[str, Any]:
     """The JSON object that `python ARGUMENTS` prints last; RuntimeError with what it said if it fails."""
     command = [*prefix, str(python), *arguments]
-    env = {**os.environ, "PYTHONHASHSEED": "0"}
-    done = subprocess.run(command, check=False, env=env, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, env=_environment(), cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -34,11 +37,10 @@ class Served:
     """A child that stays and measures a block of work whenever it is asked, in JSON objects line by line."""
 
     def __init__(self, python: Path, arguments: Sequence[str], prefix: Sequence[str] = ()) -> None:
-        env = {**os.environ, "PYTHONHASHSEED": "0"}
         self._command = [*prefix, str(python), *arguments]
         self._child = subprocess.Popen(
             self._command,
-            env=env,
+            env=_environment(),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

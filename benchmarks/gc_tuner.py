@@ -114,9 +114,7 @@ class Service:
         for pid in self.workers:
             self._client.call(pid, "gc", action="tune", mode=mode)
         if mode == ACT:
-            wait_for(
-                lambda: all(self._acts(pid, since) for pid in self.workers), SWITCH_LIMIT, "the tuners to act"
-            )
+            wait_for(lambda: self._follow(since), SWITCH_LIMIT, "the tuners to act")
 
     def _follow(self, since: float) -> bool:
         return all(self._acts(pid, since) for pid in self.workers)
