@@ -148,6 +148,10 @@ def http_get(port: int, path: str = "/") -> str:
         connection.close()
 
 
+PYUWSGI = ("-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])")
+"""Arguments of Python's that make it uWSGI."""
+
+
 def with_bootstrap(*folders: Path) -> str:
     """PYTHONPATH with `folders` on it that starts the agent with Python, as `heapwatch run` sets it."""
     return os.pathsep.join(filter(None, [*map(str, [BOOTSTRAP, *folders]), os.environ.get("PYTHONPATH")]))

@@ -17,7 +17,7 @@ import pytest
 from heapwatch.cli.parser import main
 from heapwatch.control.client import Client, ControlError
 
-from tests.agent.conftest import with_bootstrap
+from tests.agent.conftest import PYUWSGI, with_bootstrap
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -103,8 +103,8 @@ if __name__ == "__main__":
     make_server("127.0.0.1", int(sys.argv[1]), wsgi).serve_forever()
 """
 GUNICORN = ("-m", "gunicorn", "application:wsgi", "-b", "127.0.0.1:PORT", "-t", "120", "-w", "1")
-UWSGI = ("-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])", "--http-socket", "127.0.0.1:PORT")
-UWSGI += ("--master", "--wsgi", "application:wsgi", "--need-app", "--no-orphans", "--die-on-term")
+UWSGI = (*PYUWSGI, "--http-socket", "127.0.0.1:PORT", "--master")
+UWSGI += ("--wsgi", "application:wsgi", "--need-app", "--no-orphans", "--die-on-term")
 SERVERS: dict[str, tuple[str, ...]] = {
     "sync": GUNICORN,
     "gthread": (*GUNICORN, "-k", "gthread", "--threads", "4"),

@@ -125,6 +125,16 @@ def server() -> Iterator[Server]:
         yield made
 
 
+def assert_answered_for(server: Server, application: Callable[..., Any]) -> None:
+    """Its request is stopped, and the client told why; counted once, with the status that was sent."""
+    status, body = server.ask(application)
+    assert status == "507 Insufficient Storage"
+    assert b"short of memory" in body
+    assert server.stopping.counts["GET", "act"] == 1
+    [totals] = server.requests.totals()
+    assert [outcome.status for outcome in totals.outcomes] == ["507"]
+
+
 def test_a_request_that_holds_too_much_is_answered_for(server: Server) -> None:
     def application(environ: Any, start: Any) -> list[bytes]:
         start("200 OK", [])
@@ -132,12 +142,7 @@ def test_a_request_that_holds_too_much_is_answered_for(server: Server) -> None:
         works()
         return [b"too late"]
 
-    status, body = server.ask(application)
-    assert status == "507 Insufficient Storage"
-    assert b"short of memory" in body
-    assert server.stopping.counts["GET", "act"] == 1
-    [totals] = server.requests.totals()
-    assert [outcome.status for outcome in totals.outcomes] == ["507"]
+    assert_answered_for(server, application)
     assert not server.requests.in_flight.running
 
 
@@ -176,12 +181,7 @@ def test_a_body_that_holds_too_much_before_its_first_part_is_answered_for(server
         works()
         yield b"x"
 
-    status, body = server.ask(application)
-    assert status == "507 Insufficient Storage"
-    assert b"short of memory" in body
-    assert server.stopping.counts["GET", "act"] == 1
-    [totals] = server.requests.totals()
-    assert [outcome.status for outcome in totals.outcomes] == ["507"]
+    assert_answered_for(server, application)
 
 
 def test_a_response_under_way_is_broken_off(server: Server) -> None:

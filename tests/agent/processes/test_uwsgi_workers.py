@@ -15,7 +15,7 @@ from heapwatch.attach.errors import ForksPastPython
 from heapwatch.attach.process import examine
 from heapwatch.control.client import Client, ControlError, descendants
 
-from tests.agent.conftest import http_get, with_bootstrap
+from tests.agent.conftest import PYUWSGI, http_get, with_bootstrap
 
 pytestmark = [
     pytest.mark.integration,
@@ -38,7 +38,6 @@ def application(environ, start_response):
 """
 OF_LOAD, OF_KEEP = 3000 * 1033, 1000 * 1033
 SCRIPT = (str(Path(sys.executable).with_name("uwsgi")),)
-LIBRARY = ("-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])")
 OPTIONS = ("--master", "--processes", "2", "--need-app", "--no-orphans", "--die-on-term", "--wsgi", "shop")
 RECYCLED = ("--max-requests", "3", "--min-worker-lifetime", "0", "--forkbomb-delay", "0")
 
@@ -90,7 +89,7 @@ def serve(
 
 @pytest.mark.parametrize(
     ("program", "options"),
-    [(SCRIPT, RECYCLED), (LIBRARY, ("--lazy-apps",))],
+    [(SCRIPT, RECYCLED), (PYUWSGI, ("--lazy-apps",))],
     ids=["loaded before the fork", "loaded after it"],
 )
 def test_each_worker_has_an_agent_and_the_master_none(
