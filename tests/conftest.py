@@ -176,3 +176,32 @@ def misfits_of(shape: Any, value: Any, where: str = "") -> Iterator[str]:
 def misfits() -> Callable[[Any, Any], list[str]]:
     """misfits(shape, value) -> where a command's JSON isn't as its shape (`heapwatch_wire.shapes`) says."""
     return lambda shape, value: list(misfits_of(shape, value))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium. Not for the whole session: while it runs, Playwright occupies this thread's event loop."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as running:
+        launched = running.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+            timeout=1000 * DEADLINE,
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def browse(browser: Any) -> Iterator[Callable[..., Any]]:
+    """browse(**options) -> a context of the browser's that waits for long for each thing it is asked for."""
+    contexts: list[Any] = []
+
+    def start(**options: Any) -> Any:
+        contexts.append(browser.new_context(**options))
+        contexts[-1].set_default_timeout(1000 * DEADLINE)
+        return contexts[-1]
+
+    yield start
+    for context in contexts:
+        context.close()

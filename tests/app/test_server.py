@@ -6,37 +6,15 @@ import json
 import shutil
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from heapwatch_app.load.pictures import jpeg
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext
 
 pytestmark = pytest.mark.integration
-
-PATIENCE = 240_000
-"""Milliseconds that a browser on a busy machine may take to start, and for each thing it is asked for."""
-
-
-@pytest.fixture
-def browse() -> Iterator[Callable[..., BrowserContext]]:
-    """browse(**options) -> a context of a browser's that waits for long."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-            timeout=PATIENCE,
-        )
-
-        def start(**options: Any) -> BrowserContext:
-            context = browser.new_context(**options)
-            context.set_default_timeout(PATIENCE)
-            return context
-
-        yield start
-        browser.close()
 
 
 @pytest.fixture

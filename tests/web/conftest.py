@@ -35,7 +35,7 @@ from heapwatch_wire.evidence import (
 from heapwatch_wire.metric import PAUSE_BUCKETS
 from heapwatch_wire.metrics import BY_NAME
 from heapwatch_wire.sites import Frame, site_id
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect
 
 WEB = Path(__file__).resolve().parents[2] / "collector" / "heapwatch_collector" / "web"
 TOKEN = "a-token-of-the-tests"  # noqa: S105
@@ -382,19 +382,7 @@ def locked(serve: Serve) -> str:
 
 # The browser.
 
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    # Not for the whole session: while it runs, Playwright occupies this thread's event loop.
-    expect.set_options(timeout=120_000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-            timeout=240_000,
-        )
-        yield browser
-        browser.close()
+expect.set_options(timeout=120_000)
 
 
 class Visit:

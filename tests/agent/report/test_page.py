@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +11,11 @@ from heapwatch_wire.pprof import Profile
 
 pytestmark = pytest.mark.integration
 
-PATIENCE = 240_000
-"""Milliseconds that a browser on a busy machine may take to start, and for each thing it is asked for."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as running:
-        launched = running.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-            timeout=PATIENCE,
-        )
-        yield launched
-        launched.close()
-
 
 @pytest.fixture
-def show(browser: Any, tmp_path: Path, call: Any) -> Iterator[Any]:
+def show(browse: Callable[..., Any], tmp_path: Path, call: Any) -> Iterator[Any]:
     """show(command, *files) -> the page that the command writes; no request but the file's, no error."""
-    page = browser.new_page(viewport={"width": 1000, "height": 700})
-    page.set_default_timeout(PATIENCE)
+    page = browse(viewport={"width": 1000, "height": 700}).new_page()
     requests: list[str] = []
     errors: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
